@@ -1,0 +1,310 @@
+//! `/runs`, and runs of one automation.
+
+use crate::{
+    Api,
+    bodies::id,
+    problems::{of_cancel, of_manual, of_store},
+};
+use automation_core::{
+    AutomationId, RunId,
+    access::{MANAGE, READ},
+};
+use automation_dispatch::{
+    ManualRun,
+    store::{
+        artifacts::ArtifactRecord,
+        runs::{LogRecord, RunFilter, RunRecord, StepRecord},
+    },
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use plugin_api::{
+    RequestContext, Ts,
+    http::{ApiJson, ApiQuery, Page, PageQuery, Problem, Routes, fingerprint},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+pub fn routes() -> Routes<Api> {
+    Routes::new()
+        .get("/runs", &READ, list)
+        .get("/runs/{id}", &READ, get)
+        .get("/runs/{id}/steps", &READ, steps)
+        .get("/runs/{id}/artifacts", &READ, artifacts)
+        .get("/runs/{id}/logs", &READ, logs)
+        .post("/runs/{id}/cancel", &MANAGE, cancel)
+        .get("/automations/{id}/runs", &READ, list_of)
+        .post("/automations/{id}/runs", &MANAGE, start)
+}
+
+/// A document without its nulls: absent means not set (`api §1.3`).
+fn compact(v: Value) -> Value {
+    match v {
+        Value::Object(m) => Value::Object(
+            m.into_iter()
+                .filter(|(_, v)| !v.is_null())
+                .collect::<Map<_, _>>(),
+        ),
+        v => v,
+    }
+}
+
+fn text(t: Option<Ts>) -> Option<String> {
+    t.map(Ts::to_text)
+}
+
+fn run(r: &RunRecord) -> Value {
+    compact(json!({
+        "id": r.id, "automation_id": r.automation_id, "definition_version": r.definition_version,
+        "trigger_id": r.trigger_id, "trigger_event_id": r.trigger_event_id, "trigger_payload": r.trigger_payload,
+        "actor": r.actor, "context_key": r.context_key, "status": r.status,
+        "error_code": r.error_code, "error_message": r.error_message,
+        "started_at": r.started_at.to_text(), "finished_at": text(r.finished_at),
+    }))
+}
+
+fn step(s: &StepRecord, run: RunId) -> Value {
+    compact(json!({
+        "id": s.id, "run_id": run, "action_path": s.action_path, "action_id": s.action_id, "action_kind": s.action_kind,
+        "provider_action_id": s.provider_action_id, "status": s.status, "attempts": s.attempts,
+        "error_code": s.error_code, "error_message": s.error_message, "result_payload": s.result_payload,
+        "started_at": s.started_at.to_text(), "finished_at": text(s.finished_at),
+    }))
+}
+
+fn artifact(a: &ArtifactRecord) -> Value {
+    compact(json!({
+        "id": a.id, "run_id": a.run_id, "step_id": a.step_id, "action_id": a.action_id, "artifact_type": a.artifact_type,
+        "data": a.data, "context_key": a.context_key, "closed_at": text(a.closed_at), "created_at": a.created_at.to_text(),
+    }))
+}
+
+fn log(l: &LogRecord) -> Value {
+    compact(
+        json!({"at": l.at.to_text(), "level": l.level, "message": l.message, "action_path": l.action_path}),
+    )
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    automation_id: Option<String>,
+    status: Option<String>,
+    context_key: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+const STATUSES: [&str; 7] = [
+    "pending",
+    "running",
+    "waiting",
+    "success",
+    "failed",
+    "cancelled",
+    "skipped",
+];
+
+async fn page(
+    api: &Api,
+    q: ListQuery,
+    automation_id: Option<AutomationId>,
+) -> Result<Json<Page<Value>>, Problem> {
+    if let Some(s) = q.status.as_deref().filter(|s| !STATUSES.contains(s)) {
+        return Err(Problem::bad_parameter(format!(
+            "status {s} is not known; one of {}",
+            STATUSES.join(", ")
+        )));
+    }
+    let print = fingerprint(&(&automation_id, &q.status, &q.context_key));
+    let filter = RunFilter {
+        automation_id,
+        status: q.status,
+        context_key: q.context_key,
+    };
+    let paging = PageQuery {
+        limit: q.limit,
+        cursor: q.cursor,
+    };
+    let limit = paging.limit()?;
+    let bad = || Problem::bad_parameter("the cursor is malformed; start again without it");
+    let after = match paging.cursor(&print)? {
+        Some(c) => Some((
+            Ts::from_millis(c.key.parse().map_err(|_| bad())?),
+            c.id.parse::<RunId>().map_err(|_| bad())?,
+        )),
+        None => None,
+    };
+    let found = api.engine.runs(&filter, after, limit as u32 + 1).await?;
+    let page = Page::cut(found, limit, &print, |r: &RunRecord| {
+        (r.started_at.millis().to_string(), r.id.to_string())
+    });
+    Ok(Json(Page {
+        items: page.items.iter().map(run).collect(),
+        next_cursor: page.next_cursor,
+    }))
+}
+
+async fn list(
+    State(api): State<Api>,
+    ApiQuery(q): ApiQuery<ListQuery>,
+) -> Result<Json<Page<Value>>, Problem> {
+    let automation = q
+        .automation_id
+        .as_deref()
+        .map(|t| {
+            t.parse()
+                .map_err(|_| Problem::bad_parameter("automation_id is not an id"))
+        })
+        .transpose()?;
+    page(&api, q, automation).await
+}
+
+async fn list_of(
+    State(api): State<Api>,
+    Path(text): Path<String>,
+    ApiQuery(q): ApiQuery<ListQuery>,
+) -> Result<Json<Page<Value>>, Problem> {
+    let automation = id(&text, "automation")?;
+    api.engine
+        .automations()
+        .get(automation)
+        .await
+        .map_err(of_store)?;
+    page(&api, q, Some(automation)).await
+}
+
+async fn known(api: &Api, text: &str) -> Result<RunRecord, Problem> {
+    let run: RunId = id(text, "run")?;
+    api.engine
+        .run(run)
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("There is no run {text}.")))
+}
+
+async fn get(State(api): State<Api>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
+    let found = known(&api, &text).await?;
+    let mut v = run(&found);
+    v["steps"] = api
+        .engine
+        .steps(found.id)
+        .await?
+        .iter()
+        .map(|s| step(s, found.id))
+        .collect();
+    v["artifacts"] = api
+        .engine
+        .artifacts(found.id)
+        .await?
+        .iter()
+        .map(artifact)
+        .collect();
+    Ok(Json(v))
+}
+
+async fn steps(State(api): State<Api>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
+    let run = known(&api, &text).await?.id;
+    let items: Vec<Value> = api
+        .engine
+        .steps(run)
+        .await?
+        .iter()
+        .map(|s| step(s, run))
+        .collect();
+    Ok(Json(json!({"items": items})))
+}
+
+async fn artifacts(
+    State(api): State<Api>,
+    Path(text): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let run = known(&api, &text).await?.id;
+    let items: Vec<Value> = api
+        .engine
+        .artifacts(run)
+        .await?
+        .iter()
+        .map(artifact)
+        .collect();
+    Ok(Json(json!({"items": items})))
+}
+
+async fn logs(State(api): State<Api>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
+    let run = known(&api, &text).await?.id;
+    let items: Vec<Value> = api.engine.logs(run).await?.iter().map(log).collect();
+    Ok(Json(json!({"items": items})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cancel {
+    reason: Option<String>,
+}
+
+async fn cancel(
+    State(api): State<Api>,
+    Path(text): Path<String>,
+    ApiJson(c): ApiJson<Cancel>,
+) -> Result<Json<Value>, Problem> {
+    let found = known(&api, &text).await?;
+    api.engine
+        .cancel(found.automation_id, found.id, c.reason)
+        .await
+        .map_err(of_cancel)?;
+    Ok(Json(run(&known(&api, &text).await?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    trigger_id: Option<String>,
+    payload: Option<Value>,
+    gates: Option<String>,
+    validate_payload: Option<bool>,
+}
+
+/// The largest payload, `api §1.4`.
+const PAYLOAD_LIMIT: usize = 256 * 1024;
+
+async fn start(
+    State(api): State<Api>,
+    Path(text): Path<String>,
+    ApiJson(s): ApiJson<Start>,
+) -> Result<Response, Problem> {
+    match s.gates.as_deref() {
+        None | Some("none") => {}
+        Some("all") => {
+            return Err(Problem::bad_parameter(
+                "gates: all is not offered yet; manual runs skip the gates (gates: none)",
+            ));
+        }
+        Some(_) => return Err(Problem::bad_parameter("gates must be none")),
+    }
+    let payload = s.payload.unwrap_or_else(|| json!({}));
+    if payload.to_string().len() > PAYLOAD_LIMIT {
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            "A payload has at most 256 KiB.",
+        ));
+    }
+    let request = ManualRun {
+        automation_id: id(&text, "automation")?,
+        trigger_id: s.trigger_id,
+        payload,
+        validate_payload: s.validate_payload.unwrap_or(true),
+        actor: RequestContext::current().actor,
+    };
+    let run = api.engine.manual_run(request).await.map_err(of_manual)?;
+    let location = [(header::LOCATION, format!("/api/v1/runs/{run}"))];
+    Ok((
+        StatusCode::ACCEPTED,
+        location,
+        Json(json!({"run_id": run, "status": "running"})),
+    )
+        .into_response())
+}

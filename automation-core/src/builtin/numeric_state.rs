@@ -1,0 +1,184 @@
+//! `automation.numeric_state`: fires on every check result whose measured value lies within bounds
+//! (`definition §10.7`, `§10.9`).
+
+use crate::registry::{ConfigGate, ConfigIssue, TriggerDef};
+use plugin_api::{BoxError, config::ConfigSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
+use std::sync::Arc;
+use template_engine::{compare::finite_number, condition::within};
+
+/// The hook whose emissions are looked at.
+const HOOK: &str = "healthcheck.check.completed";
+
+/// Config of `automation.numeric_state`; at least one bound is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NumericStateConfig {
+    /// `latencyMs`, or `<entry id>.<field>` of the check's collectors (`collectors.` may stand in
+    /// front).
+    #[schemars(length(min = 1))]
+    pub field: String,
+    /// The value must be greater.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
+    pub above: Option<f64>,
+    /// The value must be less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
+    pub below: Option<f64>,
+}
+
+/// Payload handed to runs; `latencyMs` and `result` of the event stay beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NumericStatePayload {
+    /// The system.
+    pub system_id: String,
+    /// The check's configuration.
+    pub configuration_id: String,
+    /// The same id.
+    pub check_id: String,
+    /// Outcome of the check.
+    pub status: String,
+    /// The field that matched.
+    pub field: String,
+    /// Its value.
+    pub value: f64,
+    /// When the check ran, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+}
+
+/// The trigger `numeric_state`.
+pub fn numeric_state() -> TriggerDef {
+    TriggerDef::on_hook_id::<NumericStatePayload>("numeric_state", HOOK)
+        .named(
+            "Measured value",
+            "Fires on every check result whose value is above or below a bound",
+        )
+        .category("Health")
+        .context_field("systemId", "system")
+        .config(
+            ConfigSchema::of::<NumericStateConfig>(),
+            Some(Arc::new(gate)),
+        )
+        .check_config(check)
+}
+
+/// Passes when the field is a number within the bounds; the payload then says which field and value
+/// it was.
+fn gate(payload: &Value, config: &Value) -> Result<ConfigGate, BoxError> {
+    let config: NumericStateConfig = serde_json::from_value(config.clone())?;
+    let Some(found) = measured(payload, &config.field) else {
+        return Ok(ConfigGate::No);
+    };
+    let Some(value) = finite_number(&template_engine::Value::of(found)) else {
+        return Ok(ConfigGate::No);
+    };
+    if !within(value, config.above, config.below) {
+        return Ok(ConfigGate::No);
+    }
+    // A number keeps its own text; numeric text becomes a number.
+    let number = match found {
+        Value::Number(n) => Some(n.clone()),
+        _ => Number::from_f64(value),
+    };
+    let mut keys = Map::new();
+    keys.insert("field".into(), config.field.into());
+    keys.insert("value".into(), number.map_or(Value::Null, Value::Number));
+    Ok(ConfigGate::With(keys))
+}
+
+/// The value a field names in a payload.
+fn measured<'p>(payload: &'p Value, field: &str) -> Option<&'p Value> {
+    if field == "latencyMs" {
+        return payload.get("latencyMs");
+    }
+    let path = field.strip_prefix("collectors.").unwrap_or(field);
+    path.split('.')
+        .try_fold(payload.get("result")?, |v, key| v.get(key))
+}
+
+fn check(config: &Value) -> Vec<ConfigIssue> {
+    let mut issues = Vec::new();
+    if config["field"] == "p95LatencyMs" {
+        issues.push(ConfigIssue {
+            code: "unsupported_field",
+            path: vec!["field".into()],
+            message: "`p95LatencyMs` is not part of a single check result".into(),
+            help: Some("use a `numeric_state` condition on `health.system.p95_latency_ms`".into()),
+        });
+    }
+    if config.get("above").is_none() && config.get("below").is_none() {
+        issues.push(ConfigIssue {
+            code: "invalid_trigger_config",
+            path: Vec::new(),
+            message: "at least one of `above` and `below` is needed".into(),
+            help: None,
+        });
+    }
+    issues
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn fires(payload: Value, config: Value, expect: Option<Value>) {
+        let expect = match expect {
+            Some(Value::Object(keys)) => ConfigGate::With(keys),
+            _ => ConfigGate::No,
+        };
+        assert_eq!(
+            gate(&payload, &config).unwrap(),
+            expect,
+            "{payload} {config}"
+        );
+    }
+
+    #[test]
+    fn definition_18_28_bounds_are_strict_and_the_payload_says_what_matched() {
+        let above = json!({"field": "latencyMs", "above": 500});
+        fires(
+            json!({"latencyMs": 500.1}),
+            above.clone(),
+            Some(json!({"field": "latencyMs", "value": 500.1})),
+        );
+        fires(json!({"latencyMs": 500}), above.clone(), None);
+        fires(json!({}), above.clone(), None);
+        fires(json!({"latencyMs": true}), above.clone(), None);
+        fires(
+            json!({"latencyMs": " 501 "}),
+            above,
+            Some(json!({"field": "latencyMs", "value": 501.0})),
+        );
+        let band = json!({"field": "latencyMs", "above": 1, "below": 3});
+        fires(
+            json!({"latencyMs": 2}),
+            band.clone(),
+            Some(json!({"field": "latencyMs", "value": 2})),
+        );
+        fires(json!({"latencyMs": 3}), band, None);
+    }
+
+    #[test]
+    fn definition_10_7_fields_reach_into_collector_results() {
+        let payload = json!({"result": {"cpu": {"load": {"one": 7}}}});
+        for field in ["cpu.load.one", "collectors.cpu.load.one"] {
+            fires(
+                payload.clone(),
+                json!({"field": field, "below": 8}),
+                Some(json!({"field": field, "value": 7})),
+            );
+        }
+        fires(
+            payload.clone(),
+            json!({"field": "cpu.load", "below": 8}),
+            None,
+        );
+        fires(payload, json!({"field": "gpu.load", "below": 8}), None);
+    }
+}

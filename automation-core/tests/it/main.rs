@@ -1,0 +1,10 @@
+//! The suites of automation-core.
+mod conditions;
+mod definition;
+mod properties;
+mod rendering;
+mod seeds;
+mod store;
+mod support;
+mod validation;
+mod yaml;

@@ -1,0 +1,158 @@
+//! Arming triggers that are set up per automation, on every node, whenever the automations change
+//! (`dispatch §5.1`, R-17).
+
+use crate::{
+    dwell,
+    fire::{Firing, Occurrence},
+    shared::Shared,
+    stage::fire_in_tx,
+};
+use automation_core::{
+    registry::{Fire, Teardown, TriggerIdentity, TriggerSource},
+    store::TOPIC,
+};
+use plugin_api::{Actor, BoxError, Ts};
+use serde_json::Value;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// A look without a hint, in case one was lost.
+const FALLBACK: Duration = Duration::from_secs(30);
+
+struct Armed {
+    hash: String,
+    teardown: Box<dyn Teardown>,
+}
+
+/// What is armed on this node.
+#[derive(Default)]
+pub struct Arming {
+    armed: HashMap<TriggerIdentity, Armed>,
+    serial: Option<u64>,
+}
+
+impl Arming {
+    /// Arms what is new or changed, disarms what is gone. A trigger that cannot be armed is tried
+    /// again at the next change.
+    ///
+    /// # Errors
+    /// When the automations cannot be read.
+    pub async fn reconcile(&mut self, shared: &Arc<Shared>) -> Result<(), BoxError> {
+        shared.automations.refresh().await?;
+        let (serial, automations) = shared.automations.all_enabled();
+        if self.serial == Some(serial) {
+            return Ok(());
+        }
+        let mut wanted = HashMap::new();
+        for automation in &automations {
+            for trigger in &automation.program.triggers {
+                let Some(registered) = shared.registries.trigger(&trigger.event) else {
+                    continue;
+                };
+                if let TriggerSource::Setup(setup) = &registered.source {
+                    let identity = TriggerIdentity {
+                        automation_id: automation.id,
+                        trigger_id: trigger.id.clone(),
+                    };
+                    // Only what the set-up sees counts: a new filter does not arm it again.
+                    let hash = format!("{}|{}", trigger.event, trigger.config);
+                    wanted.insert(identity, (hash, setup.clone(), trigger.config.clone()));
+                }
+            }
+        }
+        let over: Vec<TriggerIdentity> = self
+            .armed
+            .iter()
+            .filter(|(id, a)| wanted.get(*id).is_none_or(|w| w.0 != a.hash))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for identity in over {
+            if let Some(old) = self.armed.remove(&identity) {
+                old.teardown.teardown().await;
+            }
+        }
+        let mut complete = true;
+        for (identity, (hash, setup, config)) in wanted {
+            if self.armed.contains_key(&identity) {
+                continue;
+            }
+            let fire = fire_of(shared, &identity);
+            match setup.setup(config, identity.clone(), fire).await {
+                Ok(teardown) => {
+                    self.armed.insert(identity, Armed { hash, teardown });
+                }
+                Err(error) => {
+                    complete = false;
+                    tracing::error!(automation = %identity.automation_id, trigger = identity.trigger_id, %error, "A trigger could not be armed; it is tried again.");
+                }
+            }
+        }
+        shared.db.sql(dwell::DELETE_OF_DISABLED).execute().await?;
+        self.serial = complete.then_some(serial);
+        Ok(())
+    }
+}
+
+/// Fires one trigger of one automation, and only that one.
+fn fire_of(shared: &Arc<Shared>, identity: &TriggerIdentity) -> Fire {
+    let (shared, identity) = (shared.clone(), identity.clone());
+    Arc::new(move |payload, occurrence, at| {
+        let (shared, identity) = (shared.clone(), identity.clone());
+        Box::pin(async move { tick(&shared, &identity, payload, occurrence, at).await })
+    })
+}
+
+async fn tick(
+    shared: &Arc<Shared>,
+    identity: &TriggerIdentity,
+    payload: Value,
+    occurrence: String,
+    at: Ts,
+) -> Result<(), BoxError> {
+    shared.automations.refresh().await?;
+    let Some(automation) = shared.automations.enabled(identity.automation_id) else {
+        return Ok(());
+    };
+    let found = automation
+        .program
+        .triggers
+        .iter()
+        .position(|t| t.id == identity.trigger_id);
+    let Some(trigger) = found else {
+        return Ok(());
+    };
+    let event = automation.program.triggers[trigger].event.clone();
+    let context_key = shared
+        .registries
+        .trigger(&event)
+        .and_then(|t| t.context_key.as_ref().and_then(|key| key(&payload)));
+    let firing = Firing {
+        automation,
+        trigger,
+        occurrence: Arc::new(Occurrence {
+            id: occurrence,
+            at,
+            event,
+            payload,
+            actor: Actor::system(),
+            context_key,
+            entity: None,
+        }),
+    };
+    fire_in_tx(shared, &[firing])
+        .await
+        .map_err(|e| e.to_string().into())
+}
+
+/// Keeps triggers armed until the task is stopped.
+pub async fn run(shared: Arc<Shared>, mut arming: Arming) {
+    let changed = shared.hints.listen(TOPIC);
+    loop {
+        tokio::select! {
+            () = changed.wait() => {}
+            () = shared.clock.sleep(FALLBACK) => {}
+        }
+        if let Err(error) = arming.reconcile(&shared).await {
+            tracing::warn!(%error, "Triggers could not be reconciled; it is tried again.");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Cancelling runs: one routine for operators, for `restart` and for disabled automations, in one
+//! transaction (`dispatch §15`). The state row goes with it, so no driver's fence holds any more: it
+//! finds out at its next write, and its action in flight through its token.
+
+use crate::{announce, commit::sql as commit_sql, concurrency::Bucket, shared::Shared, store};
+use automation_core::{AutomationId, RunId};
+use plugin_api::{Text, Ts, Tx, db::DbError, fail};
+use std::sync::Arc;
+
+/// Why a run was cancelled; a code of `dispatch §19`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A newer run of a `restart` automation.
+    Superseded,
+    /// A person, with the reason given.
+    Operator(Option<String>),
+}
+
+impl Cause {
+    fn code(&self) -> &'static str {
+        match self {
+            Cause::Superseded => "superseded",
+            Cause::Operator(_) => "cancelled_by_operator",
+        }
+    }
+    fn text(&self) -> &str {
+        match self {
+            Cause::Superseded => "a newer run replaced this one",
+            Cause::Operator(Some(reason)) => reason,
+            Cause::Operator(None) => "cancelled by an operator",
+        }
+    }
+}
+
+/// Why a cancellation was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CancelError {
+    /// The automation has no such run.
+    #[error("there is no such run")]
+    NotFound,
+    /// The database refused.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+plugin_api::statements! {
+    pub CANCEL = {
+        sqlite: "update automation_runs set status = 'cancelled', error_code = $1, error_message = $2, finished_at = $3 where status in ('pending', 'running', 'waiting') and id in (select value from json_each($4)) returning id, automation_id",
+        postgres: "update signalbox.automation_runs set status = 'cancelled', error_code = $1, error_message = $2, finished_at = $3 where status in ('pending', 'running', 'waiting') and id = any($4) returning id, automation_id",
+    };
+    /// Active runs of a bucket; `$2` null: of the whole automation.
+    pub ACTIVE = {
+        sqlite: "select id from automation_runs where status in ('pending', 'running', 'waiting') and automation_id = $1 and ($2 is null or coalesce('k:' || context_key, '-') = $2)",
+        postgres: "select id from signalbox.automation_runs where status in ('pending', 'running', 'waiting') and automation_id = $1 and ($2::text is null or coalesce('k:' || context_key, '-') = $2)",
+    };
+}
+
+plugin_api::row! {
+    struct CancelledRow { id: RunId, automation_id: AutomationId }
+}
+
+/// Cancels those of the runs that are active.
+pub async fn cancel_in(
+    shared: &Arc<Shared>,
+    tx: &mut Tx,
+    runs: &[RunId],
+    cause: Cause,
+) -> Result<(), DbError> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let now: Ts = shared.clock.now();
+    let mut ids: Vec<uuid::Uuid> = runs.iter().map(|r| r.uuid()).collect();
+    ids.sort_unstable();
+    // State rows first, like everybody (`dispatch §9.3.5`).
+    let _: Vec<RunId> = tx.sql(store::locks::LOCK_STATES).ids(&ids).all().await?;
+    let cancelled: Vec<CancelledRow> = tx
+        .sql(CANCEL)
+        .bind(cause.code().to_owned())
+        .bind(Text::new(cause.text()))
+        .bind(now)
+        .ids(&ids)
+        .all()
+        .await?;
+    if cancelled.is_empty() {
+        return Ok(());
+    }
+    let gone: Vec<uuid::Uuid> = cancelled.iter().map(|r| r.id.uuid()).collect();
+    tx.sql(commit_sql::DELETE_LOCKS_OF_RUNS)
+        .ids(&gone)
+        .execute()
+        .await?;
+    tx.sql(commit_sql::DELETE_STATES)
+        .ids(&gone)
+        .execute()
+        .await?;
+    tx.sql(commit_sql::CLOSE_STEPS)
+        .bind("skipped".to_owned())
+        .bind("run_cancelled".to_owned())
+        .bind(Text::new("the run was cancelled"))
+        .bind(now)
+        .ids(&gone)
+        .execute()
+        .await?;
+    let shared = shared.clone();
+    tx.after_commit(move || {
+        for run in cancelled {
+            shared.drivers.stop(run.id);
+            announce::cancelled(&shared, run.id, run.automation_id, cause.code());
+            shared.secrets.drop_run(run.id.uuid().as_u128());
+            tracing::info!(run_id = %run.id, automation_id = %run.automation_id, cause = cause.code(), "A run was cancelled.");
+        }
+    });
+    Ok(())
+}
+
+/// Cancels every active run of a bucket but the one that replaces them.
+pub async fn supersede(
+    shared: &Arc<Shared>,
+    tx: &mut Tx,
+    bucket: &Bucket,
+    by: RunId,
+) -> Result<(), DbError> {
+    let mut active: Vec<RunId> = tx
+        .sql(ACTIVE)
+        .bind(bucket.automation)
+        .bind(bucket.index_key())
+        .all()
+        .await?;
+    active.retain(|r| *r != by);
+    cancel_in(shared, tx, &active, Cause::Superseded).await
+}
+
+/// An operator's cancel. A run that is over stays as it is, which is a success.
+///
+/// # Errors
+/// [`CancelError`].
+pub async fn by_operator(
+    shared: &Arc<Shared>,
+    automation: AutomationId,
+    run: RunId,
+    reason: Option<String>,
+) -> Result<(), CancelError> {
+    let found = store::runs::get(&shared.db, run).await?;
+    if found.is_none_or(|r| r.automation_id != automation) {
+        return Err(CancelError::NotFound);
+    }
+    fail::point("dispatch.cancel.before")
+        .await
+        .map_err(DbError::from)?;
+    shared
+        .db
+        .tx(async |tx| cancel_in(shared, tx, &[run], Cause::Operator(reason)).await)
+        .await?;
+    Ok(())
+}

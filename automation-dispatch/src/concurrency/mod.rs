@@ -1,0 +1,89 @@
+//! How firings of one bucket share it (`dispatch §8`). The critical section covers only check,
+//! cancel and insert – never the walk.
+
+pub mod decide;
+
+use automation_core::AutomationId;
+use plugin_api::{Text, Tx, db::DbError, locks::key_hash};
+use std::collections::{BTreeSet, HashMap};
+
+/// Runs that exclude or count each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Bucket {
+    /// The automation.
+    pub automation: AutomationId,
+    /// None: all its runs; else those with this key, null included.
+    pub context_key: Option<Option<String>>,
+}
+
+impl Bucket {
+    /// As the index on active runs spells a context key; none for the whole automation.
+    pub(crate) fn index_key(&self) -> Option<String> {
+        self.context_key.as_ref().map(|k| match k {
+            Some(k) => format!("k:{}", Text::new(k.clone()).as_str()),
+            None => "-".to_owned(),
+        })
+    }
+}
+
+plugin_api::batch_row! {
+    struct KeyRow { key: i64 }
+}
+plugin_api::batch_row! {
+    struct BucketRow { n: i64, automation_id: AutomationId, key: Option<String> }
+}
+plugin_api::row! {
+    struct CountRow { n: i64, active: i64 }
+}
+
+plugin_api::statements! {
+    /// Takes the critical sections in one order. On SQLite the writer is alone anyway.
+    pub LOCK = {
+        sqlite: "select value from json_each($1)",
+        postgres: "select pg_advisory_xact_lock(k) from (select k from unnest($1::bigint[]) k order by k) o",
+    };
+    pub COUNT = {
+        sqlite: "select b.value->>'n' as n, (select count(*) from automation_runs r where r.status in ('pending', 'running', 'waiting') and r.automation_id = b.value->>'automation_id' and (b.value->>'key' is null or coalesce('k:' || r.context_key, '-') = b.value->>'key')) as active from json_each($1) b",
+        postgres: "select b.n, c.active from unnest($1::bigint[], $2::uuid[], $3::text[]) as b(n, automation_id, key), lateral (select count(*) as active from signalbox.automation_runs r where r.status in ('pending', 'running', 'waiting') and r.automation_id = b.automation_id and (b.key is null or coalesce('k:' || r.context_key, '-') = b.key)) c",
+    };
+}
+
+/// Enters the critical sections of these keys until the transaction ends.
+pub async fn lock(tx: &mut Tx, keys: impl Iterator<Item = String>) -> Result<(), DbError> {
+    let keys: BTreeSet<i64> = keys.map(|k| key_hash(&k)).collect();
+    if keys.is_empty() || !tx.is_postgres() {
+        return Ok(());
+    }
+    let rows: Vec<KeyRow> = keys.into_iter().map(|key| KeyRow { key }).collect();
+    tx.sql(LOCK).rows(&rows).execute().await.map(drop)
+}
+
+/// Active runs of each bucket.
+pub async fn count(tx: &mut Tx, buckets: &[Bucket]) -> Result<HashMap<Bucket, u64>, DbError> {
+    let mut counts = HashMap::new();
+    let mut distinct: Vec<&Bucket> = Vec::new();
+    for b in buckets {
+        if counts.insert(b.clone(), 0).is_none() {
+            distinct.push(b);
+        }
+    }
+    if distinct.is_empty() {
+        return Ok(counts);
+    }
+    let rows: Vec<BucketRow> = distinct
+        .iter()
+        .enumerate()
+        .map(|(n, b)| BucketRow {
+            n: n as i64,
+            automation_id: b.automation,
+            key: b.index_key(),
+        })
+        .collect();
+    let found: Vec<CountRow> = tx.sql(COUNT).rows(&rows).all().await?;
+    for row in found {
+        if let Some(bucket) = distinct.get(row.n as usize) {
+            counts.insert((*bucket).clone(), row.active.max(0) as u64);
+        }
+    }
+    Ok(counts)
+}

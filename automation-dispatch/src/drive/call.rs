@@ -1,0 +1,195 @@
+//! Calling a provider: what an action is given, and how its answer comes back.
+
+use crate::{
+    commit::RunHead,
+    shared::Shared,
+    store::artifacts,
+    walk::{
+        decide::{CallOutcome, Event},
+        view::Base,
+    },
+};
+use automation_core::registry::{
+    ActionCx, ActionDef, ActionScope, Cancel, LogLevel, Registered, RunLog,
+};
+use futures::FutureExt;
+use plugin_api::{Actor, BoxError, Clock, RequestContext, Ts};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
+};
+
+/// What a call needs to know of its run.
+pub(super) struct RunFacts {
+    pub head: RunHead,
+    pub base: Arc<Base>,
+    pub variables: Value,
+    pub artifacts: Value,
+    pub cancel: Cancel,
+    pub logs: Lines,
+}
+
+/// A line that an action wrote to the run log.
+pub(super) struct Line {
+    pub at: Ts,
+    pub path: String,
+    pub level: &'static str,
+    pub message: String,
+}
+
+/// Lines not yet committed; they are written, masked, with the run's next commit.
+#[derive(Clone, Default)]
+pub(super) struct Lines(Arc<Mutex<Vec<Line>>>);
+
+impl Lines {
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().expect("run log").is_empty()
+    }
+    pub fn take(&self) -> Vec<Line> {
+        std::mem::take(&mut *self.0.lock().expect("run log"))
+    }
+}
+
+/// Lines of one run log between two commits at most; more than that is noise.
+const MAX_LINES: usize = 1000;
+
+struct Log {
+    lines: Lines,
+    path: String,
+    clock: Arc<dyn Clock>,
+}
+impl RunLog for Log {
+    fn line(&self, level: LogLevel, message: &str) {
+        let mut lines = self.lines.0.lock().expect("run log");
+        if lines.len() < MAX_LINES {
+            lines.push(Line {
+                at: self.clock.now(),
+                path: self.path.clone(),
+                level: match level {
+                    LogLevel::Debug => "debug",
+                    LogLevel::Info => "info",
+                    LogLevel::Warn => "warn",
+                    LogLevel::Error => "error",
+                },
+                message: message.to_owned(),
+            });
+        }
+    }
+}
+
+/// Performs one provider call. Whatever happens comes back as an event.
+pub(super) async fn call(
+    shared: Arc<Shared>,
+    run: RunFacts,
+    path: String,
+    action: String,
+    config: Value,
+    attempt: u32,
+) -> Event {
+    let outcome = match shared.registries.action(&action) {
+        Some(registered) => perform(&shared, run, &path, &registered, config, attempt).await,
+        // It was there when the step began: the plugin has gone since.
+        None => CallOutcome::Broken(format!("no plugin offers the action {action} any more")),
+    };
+    Event::Called {
+        path,
+        attempt,
+        outcome,
+    }
+}
+
+async fn perform(
+    shared: &Arc<Shared>,
+    run: RunFacts,
+    path: &str,
+    action: &Registered<ActionDef>,
+    config: Value,
+    attempt: u32,
+) -> CallOutcome {
+    let config = match action.config.migrate_assuming_v1(config) {
+        Ok(config) => config,
+        Err(e) => return CallOutcome::InvalidConfig(e.to_string()),
+    };
+    let consumed = match consumed(shared, &run.head, action).await {
+        Ok(consumed) => consumed,
+        Err(e) => {
+            return CallOutcome::Broken(format!("consumed artifacts cannot be read: {e}"));
+        }
+    };
+    let RunHead {
+        run_id,
+        automation_id,
+        ref context_key,
+    } = run.head;
+    let cx = ActionCx {
+        consumed,
+        scope: ActionScope {
+            trigger: trigger_for_actions(&run.base.trigger),
+            artifacts: run.artifacts,
+            vars: run.variables,
+            repeat: None,
+        },
+        run_id,
+        automation_id,
+        context_key: context_key.clone(),
+        step_path: path.to_owned(),
+        idempotency_key: format!("{run_id}:{path}"),
+        attempt,
+        log: Arc::new(Log {
+            lines: run.logs.clone(),
+            path: path.to_owned(),
+            clock: shared.clock.clone(),
+        }),
+        services: shared.services.for_consumer(action.owner.clone()),
+        cancel: run.cancel,
+    };
+    let context = RequestContext {
+        actor: Actor::automation(automation_id),
+        run_id: Some(run_id.uuid()),
+    };
+    let answer = AssertUnwindSafe(context.scope(action.action.execute(config, &cx)))
+        .catch_unwind()
+        .await;
+    match answer {
+        Ok(Ok(result)) => {
+            let artifact_error = match (&result.artifact, &action.produces) {
+                (Some(data), Some(local)) => {
+                    artifacts::check(shared, &action.owner.qualify(local), data)
+                }
+                _ => None,
+            };
+            CallOutcome::Answered {
+                result,
+                artifact_error,
+            }
+        }
+        Ok(Err(e)) => CallOutcome::InvalidConfig(e.to_string()),
+        Err(_) => CallOutcome::Broken(format!("the action {} panicked", action.id)),
+    }
+}
+
+/// `{id, event, actor, payload}`: without the alias that only expressions know.
+fn trigger_for_actions(trigger: &Value) -> Value {
+    let mut trigger = trigger.clone();
+    if let Value::Object(fields) = &mut trigger {
+        fields.shift_remove("eventId");
+    }
+    trigger
+}
+
+async fn consumed(
+    shared: &Shared,
+    head: &RunHead,
+    action: &Registered<ActionDef>,
+) -> Result<BTreeMap<String, Value>, BoxError> {
+    let mut found = BTreeMap::new();
+    for local in &action.consumes {
+        let data = artifacts::newest_open(&shared.db, head, &action.owner.qualify(local)).await?;
+        if let Some(data) = data {
+            found.insert(local.clone(), data);
+        }
+    }
+    Ok(found)
+}

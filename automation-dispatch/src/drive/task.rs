@@ -1,0 +1,339 @@
+//! The task of one walking run.
+
+use super::call;
+use crate::{
+    automations::Program,
+    commit::{Fence, RunCommit, RunHead, Verdict, build::BuildCx},
+    shared::Shared,
+    store::runs::RunRecord,
+    walk::{
+        decide::{self, Act, Cx, Decision, Event, Rest, Write},
+        tree::Walk,
+        view::Base,
+    },
+};
+use automation_core::{LockId, RunId, registry::Cancel};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+use tokio::sync::watch;
+
+/// A run in memory, with its lease.
+pub struct LiveRun {
+    /// Ids.
+    pub head: RunHead,
+    /// The fence.
+    pub epoch: i64,
+    /// The definition it is pinned to.
+    pub program: Arc<Program>,
+    /// Trigger, start and live state.
+    pub base: Arc<Base>,
+    /// Tree and variables.
+    pub walk: Walk,
+    /// Its row still says `waiting`.
+    pub resumed: bool,
+    /// What to do first: acts of a fresh run, or an event for one that is picked up.
+    pub first: First,
+}
+
+/// How a driver begins.
+pub enum First {
+    /// The first decision was made and committed with the run's creation.
+    Acts(Vec<Act>),
+    /// The node that drove it died, or gave it back.
+    Recover,
+    /// A lock of it was fired.
+    Fired,
+}
+
+/// Drives a run until it rests, ends, or is lost.
+pub(super) async fn drive(
+    shared: Arc<Shared>,
+    run: LiveRun,
+    mut stopped: watch::Receiver<bool>,
+    cancel: Cancel,
+) {
+    let (id, epoch) = (run.head.run_id, run.epoch);
+    // The run's secrets live until its driver ends, not until its status changes (`dispatch §20`).
+    let secrets = shared.secrets.guard(id.uuid().as_u128());
+    let mut driver = Driver {
+        shared: shared.clone(),
+        run,
+        cancel,
+        pending: Vec::new(),
+        logs: call::Lines::default(),
+        last_fired: None,
+        flight: FuturesUnordered::new(),
+    };
+    tokio::select! {
+        biased;
+        () = async { if stopped.wait_for(|s| *s).await.is_err() { std::future::pending().await } } => {
+            tracing::debug!(run_id = %id, "The driver stops: the run is no longer its business.");
+        }
+        () = driver.run() => {}
+    }
+    shared.drivers.leave(id, epoch);
+    if driver.flight.is_empty() {
+        return;
+    }
+    // A call in flight is not aborted, only told; its result is discarded (`dispatch §15`).
+    let mut flight = driver.flight;
+    plugin_api::spawn(async move {
+        while flight.next().await.is_some() {}
+        drop(secrets);
+    });
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    run: LiveRun,
+    cancel: Cancel,
+    /// Writes that may share a later commit.
+    pending: Vec<Write>,
+    /// Run-log lines of actions since the last commit.
+    logs: call::Lines,
+    /// The lock whose firing was decided last.
+    last_fired: Option<LockId>,
+    flight: FuturesUnordered<BoxFuture<'static, Event>>,
+}
+
+impl Driver {
+    async fn run(&mut self) {
+        let first = std::mem::replace(&mut self.run.first, First::Recover);
+        let goes_on = match first {
+            First::Acts(acts) => {
+                self.perform(acts);
+                true
+            }
+            First::Recover => self.step(Event::Recovered).await,
+            First::Fired => self.fired().await,
+        };
+        if !goes_on {
+            return;
+        }
+        while let Some(event) = self.flight.next().await {
+            if !self.step(event).await {
+                return;
+            }
+        }
+    }
+
+    /// One event: decide, commit, perform. False: the driver is done with this run.
+    async fn step(&mut self, event: Event) -> bool {
+        let mut decided = self.decide(event);
+        loop {
+            let must_commit = decided.must_commit();
+            self.pending.append(&mut decided.writes);
+            if !must_commit && self.logs.is_empty() {
+                self.perform(decided.then);
+                return true;
+            }
+            match self.commit(decided.rest.clone()).await {
+                Some(Verdict::Held) => {
+                    if self.shared.drivers.is_closing() {
+                        // A checkpoint is reached; whoever takes the lease over recovers from it.
+                        return false;
+                    }
+                    self.perform(decided.then);
+                    return true;
+                }
+                Some(Verdict::Fired) => match self.next_fired().await {
+                    Some(event) => decided = self.decide(event),
+                    None => return false,
+                },
+                _ => return false,
+            }
+        }
+    }
+
+    async fn fired(&mut self) -> bool {
+        match self.next_fired().await {
+            Some(event) => self.step(event).await,
+            // Somebody was quicker: back to rest.
+            None => self.commit(Rest::Suspended).await == Some(Verdict::Fired),
+        }
+    }
+
+    /// The oldest fired lock that the tree still waits for.
+    async fn next_fired(&mut self) -> Option<Event> {
+        match crate::waits::oldest_fired(&self.shared, self.run.head.run_id).await {
+            Ok(event) => {
+                if let Some(Event::Fired { lock, .. }) = &event {
+                    // It is still there although it was decided: the tree does not wait for it, so
+                    // it must not keep the run awake.
+                    if self.last_fired.replace(*lock) == Some(*lock) {
+                        self.pending.push(Write::Unlock(*lock));
+                    }
+                }
+                event
+            }
+            Err(error) => {
+                tracing::error!(run_id = %self.id(), %error, "Fired locks could not be read; the lease runs out and the run is tried again.");
+                None
+            }
+        }
+    }
+
+    fn id(&self) -> RunId {
+        self.run.head.run_id
+    }
+
+    /// A panic in a decision fails the run: it must never stay `running` because a step threw
+    /// (`dispatch §9.6`).
+    fn decide(&mut self, event: Event) -> Decision {
+        let shared = &self.shared;
+        let ids = || shared.clock.new_uuid();
+        let cx = Cx {
+            program: &self.run.program,
+            registries: &shared.registries,
+            filters: &shared.filters,
+            context_key: self.run.head.context_key.as_deref(),
+            base: &self.run.base,
+            now: shared.clock.now(),
+            ids: &ids,
+        };
+        let walk = &mut self.run.walk;
+        catch_unwind(AssertUnwindSafe(|| decide::decide(walk, event, &cx))).unwrap_or_else(|_| {
+            tracing::error!(run_id = %self.run.head.run_id, "A decision of the walker panicked; the run fails.");
+            internal_error()
+        })
+    }
+
+    async fn commit(&mut self, rest: Rest) -> Option<Verdict> {
+        let shared = &self.shared;
+        let ids = || shared.clock.new_uuid();
+        let now = shared.clock.now();
+        let masks = shared.secrets.set(self.run.head.run_id.uuid().as_u128());
+        let broken = matches!(
+            rest,
+            Rest::Finished {
+                code: Some("internal_error"),
+                ..
+            }
+        );
+        let mut commit = RunCommit::new(
+            self.run.head.clone(),
+            Fence::Epoch(self.run.epoch),
+            &self.run.walk,
+            std::mem::take(&mut self.pending),
+            rest,
+            &BuildCx {
+                now,
+                ids: &ids,
+                masks: &masks,
+            },
+        );
+        commit.resumed = self.run.resumed;
+        if broken {
+            commit.close_open = Some((
+                "failed",
+                "internal_error",
+                "the step failed inside the engine",
+            ));
+        }
+        for line in self.logs.take() {
+            commit.log(
+                shared.clock.new_uuid(),
+                line.at,
+                Some(line.path),
+                line.level,
+                masks.mask_text(line.message),
+            );
+        }
+        match shared.committer.commit(commit.clone()).await {
+            Ok(verdict) => {
+                crate::announce::committed(shared, &commit, verdict);
+                match verdict {
+                    Verdict::Lost => {
+                        tracing::debug!(run_id = %self.run.head.run_id, "The run was cancelled, deleted or taken over; its driver stops.");
+                    }
+                    Verdict::Finished => {
+                        shared
+                            .secrets
+                            .drop_run(self.run.head.run_id.uuid().as_u128());
+                        tracing::info!(run_id = %self.run.head.run_id, automation_id = %self.run.head.automation_id, "A run has ended.");
+                    }
+                    _ => self.run.resumed = false,
+                }
+                Some(verdict)
+            }
+            Err(error) => {
+                tracing::error!(run_id = %self.run.head.run_id, %error, "A checkpoint could not be written; the lease runs out and the run is recovered.");
+                None
+            }
+        }
+    }
+
+    fn perform(&mut self, acts: Vec<Act>) {
+        for act in acts {
+            let facts = call::RunFacts {
+                head: self.run.head.clone(),
+                base: self.run.base.clone(),
+                variables: self.run.walk.variables.clone(),
+                artifacts: self.run.walk.artifacts.clone(),
+                cancel: self.cancel.clone(),
+                logs: self.logs.clone(),
+            };
+            let shared = self.shared.clone();
+            let future: BoxFuture<'static, Event> = match act {
+                Act::Call {
+                    path,
+                    action,
+                    config,
+                    attempt,
+                } => Box::pin(call::call(shared, facts, path, action, config, attempt)),
+                Act::Read { path, guard } => {
+                    let (program, walk) = (self.run.program.clone(), self.run.walk.clone());
+                    Box::pin(async move {
+                        if guard {
+                            // Between the committed lock and its guard a test lets the world move.
+                            let _ = plugin_api::fail::point("dispatch.wait.guard").await;
+                        }
+                        let live = crate::waits::read_for(
+                            &shared,
+                            &program,
+                            &path,
+                            &facts.base,
+                            &walk,
+                            facts.head.context_key.as_deref(),
+                            None,
+                        )
+                        .await;
+                        Event::Read { path, live }
+                    })
+                }
+            };
+            self.flight.push(future);
+        }
+    }
+}
+
+/// The decision that ends a run because the engine itself failed.
+pub(crate) fn internal_error() -> Decision {
+    Decision {
+        writes: Vec::new(),
+        then: Vec::new(),
+        rest: Rest::Finished {
+            status: "failed",
+            code: Some("internal_error"),
+            message: Some("the engine failed while walking this run".into()),
+        },
+    }
+}
+
+/// The run's row as a base scope (`dispatch §10`, sites F and R).
+pub fn base_of(record: &RunRecord, live: crate::walk::view::Live) -> Base {
+    Base {
+        trigger: serde_json::json!({
+            "id": record.trigger_id,
+            "event": record.trigger_event_id,
+            "eventId": record.trigger_event_id,
+            "actor": record.actor.0,
+            "payload": record.trigger_payload.0,
+        }),
+        now: serde_json::Value::String(record.started_at.to_text()),
+        live,
+    }
+}

@@ -1,0 +1,124 @@
+//! The decision ledger: one row for each `(automation, trigger, occurrence)` that had an effect,
+//! written in the transaction of that effect (`dispatch §3.10`).
+
+use automation_core::{AutomationId, RunId};
+use plugin_api::{Ts, Tx, db::DbError};
+use std::collections::HashSet;
+
+/// `<automation>|<trigger>|<occurrence>`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LedgerKey {
+    automation: AutomationId,
+    text: String,
+}
+
+impl LedgerKey {
+    /// The key of one decision.
+    pub fn new(automation: AutomationId, trigger: &str, occurrence: &str) -> Self {
+        Self {
+            automation,
+            text: format!("{automation}|{trigger}|{occurrence}").replace('\0', "\u{2400}"),
+        }
+    }
+    /// As stored; also the run's `dedup_key`.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A dwell was armed.
+    DwellArmed,
+    /// One was armed already.
+    DwellKept,
+    /// A run was created.
+    RunStarted(RunId),
+    /// The bucket refused it.
+    RunRefused,
+    /// A condition was false or failed.
+    ConditionsFailed,
+}
+
+impl Decision {
+    /// As stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Decision::DwellArmed => "dwell_armed",
+            Decision::DwellKept => "dwell_kept",
+            Decision::RunStarted(_) => "run_started",
+            Decision::RunRefused => "run_refused",
+            Decision::ConditionsFailed => "conditions_failed",
+        }
+    }
+}
+
+plugin_api::batch_row! {
+    struct LedgerRow {
+        key: String,
+        automation_id: AutomationId,
+        decision: String,
+        run_id: Option<RunId>,
+        decided_at: Ts,
+    }
+}
+
+plugin_api::statements! {
+    /// A row without a decision (a crash after the window gate) takes this one; any other stays.
+    pub WRITE = {
+        sqlite: "insert into automation_occurrences(key, automation_id, decision, run_id, decided_at) select value->>'key', value->>'automation_id', value->>'decision', value->>'run_id', value->>'decided_at' from json_each($1) where true on conflict(key) do update set decision = excluded.decision, run_id = excluded.run_id, decided_at = excluded.decided_at where automation_occurrences.decision is null returning key",
+        postgres: "insert into signalbox.automation_occurrences as o (key, automation_id, decision, run_id, decided_at) select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::timestamptz[]) on conflict(key) do update set decision = excluded.decision, run_id = excluded.run_id, decided_at = excluded.decided_at where o.decision is null returning key",
+    };
+    /// Replaces what this same transaction wrote.
+    pub CHANGE = {
+        sqlite: "update automation_occurrences set decision = r.value->>'decision', run_id = r.value->>'run_id' from json_each($1) r where automation_occurrences.key = r.value->>'key'",
+        postgres: "update signalbox.automation_occurrences o set decision = r.decision, run_id = r.run_id from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::timestamptz[]) as r(key, automation_id, decision, run_id, decided_at) where o.key = r.key",
+    };
+}
+
+fn rows(now: Ts, decisions: &[(LedgerKey, Decision)]) -> Vec<LedgerRow> {
+    let mut seen = HashSet::new();
+    decisions
+        .iter()
+        .filter(|(key, _)| seen.insert(&key.text))
+        .map(|(key, decision)| LedgerRow {
+            key: key.text.clone(),
+            automation_id: key.automation,
+            decision: decision.name().to_owned(),
+            run_id: match decision {
+                Decision::RunStarted(run) => Some(*run),
+                _ => None,
+            },
+            decided_at: now,
+        })
+        .collect()
+}
+
+/// Records decisions; answers the keys that were not decided before. A key that comes twice is
+/// recorded for its first.
+pub(crate) async fn write(
+    tx: &mut Tx,
+    now: Ts,
+    decisions: &[(LedgerKey, Decision)],
+) -> Result<HashSet<String>, DbError> {
+    let rows = rows(now, decisions);
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let fresh: Vec<String> = tx.sql(WRITE).rows(&rows).all().await?;
+    Ok(fresh.into_iter().collect())
+}
+
+/// Changes decisions that this transaction recorded.
+pub(crate) async fn change(
+    tx: &mut Tx,
+    now: Ts,
+    decisions: &[(LedgerKey, Decision)],
+) -> Result<(), DbError> {
+    let rows = rows(now, decisions);
+    if !rows.is_empty() {
+        tx.sql(CHANGE).rows(&rows).execute().await?;
+    }
+    Ok(())
+}

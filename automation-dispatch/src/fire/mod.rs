@@ -1,0 +1,213 @@
+//! From occurrences to runs and dwells: one transaction for a batch of firings.
+//!
+//! Whatever makes an automation fire – an entity change, a hook, a tick, an expired dwell, a person –
+//! ends here. [`fire`] reads live state, asks the gates, and writes what they decided: the ledger
+//! row that makes a redelivery harmless (`dispatch §3.10`), and with it the dwell or the run. The
+//! first decision of a new run is made here too and committed with its creation, so that its driver
+//! begins with the first action's call.
+
+pub(crate) mod ledger;
+mod start;
+
+pub use ledger::{Decision, LedgerKey};
+pub use start::{Candidate, Started, start};
+
+use crate::{
+    automations::Automation,
+    dwell,
+    gates::decide::{self as gates, Verdict},
+    scope,
+    shared::Shared,
+    walk::view::{Base, Live, View},
+};
+use plugin_api::{Actor, Ts, Tx, queue::JobError};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use template_engine::Env;
+
+/// One emission of an event (`dispatch §5.2`).
+#[derive(Clone, Debug)]
+pub struct Occurrence {
+    /// Stable across redelivery.
+    pub id: String,
+    /// The event's own time.
+    pub at: Ts,
+    /// Qualified event id.
+    pub event: String,
+    /// What it carries.
+    pub payload: Value,
+    /// Who caused it.
+    pub actor: Actor,
+    /// The domain entity it is about.
+    pub context_key: Option<String>,
+    /// Kind and id of the changed entity, for entity-driven triggers.
+    pub entity: Option<(String, String)>,
+}
+
+/// One trigger of one automation meets one occurrence.
+#[derive(Clone)]
+pub struct Firing {
+    /// The automation.
+    pub automation: Arc<Automation>,
+    /// Position of the trigger.
+    pub trigger: usize,
+    /// The occurrence.
+    pub occurrence: Arc<Occurrence>,
+}
+
+/// Every firing of an occurrence at an automation: its triggers on that event, in order.
+pub fn firings(automation: &Arc<Automation>, occurrence: &Arc<Occurrence>) -> Vec<Firing> {
+    automation
+        .program
+        .triggers
+        .iter()
+        .enumerate()
+        .filter(|(_, t)| t.event == occurrence.event)
+        .map(|(trigger, _)| Firing {
+            automation: automation.clone(),
+            trigger,
+            occurrence: occurrence.clone(),
+        })
+        .collect()
+}
+
+/// The scope root `trigger`.
+pub fn trigger_scope(id: &str, event: &str, actor: &Actor, payload: &Value) -> Value {
+    json!({"id": id, "event": event, "eventId": event, "actor": actor, "payload": payload})
+}
+
+/// What gates and run begin with.
+struct Judged {
+    firing: Firing,
+    payload: Value,
+    base: Base,
+    verdict: Verdict,
+}
+
+/// Lets firings happen in `tx`: gates, ledger, dwells, runs. New runs are driven once it commits.
+pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Result<(), JobError> {
+    let now = shared.clock.now();
+    let judged = judge(shared, firings, now).await;
+    let mut decisions = Vec::new();
+    let (mut arms, mut candidates) = (Vec::new(), Vec::new());
+    for j in judged {
+        tell(&j);
+        let trigger = &j.firing.automation.program.triggers[j.firing.trigger];
+        let key = LedgerKey::new(j.firing.automation.id, &trigger.id, &j.firing.occurrence.id);
+        match j.verdict {
+            Verdict::Arm { millis } => arms.push(dwell::Arm {
+                key,
+                firing: j.firing,
+                payload: j.payload,
+                fire_at: now.plus_millis(millis),
+            }),
+            Verdict::Pass => candidates.push(Candidate {
+                automation: j.firing.automation.clone(),
+                trigger_id: trigger.id.clone(),
+                event: trigger.event.clone(),
+                payload: j.payload,
+                actor: j.firing.occurrence.actor.clone(),
+                context_key: j.firing.occurrence.context_key.clone(),
+                dedup_key: Some(key.text().to_owned()),
+                ledger: Some(key),
+                gated: true,
+                base: j.base,
+            }),
+            Verdict::ConditionFalse { .. } | Verdict::ConditionError { .. } => {
+                decisions.push((key, Decision::ConditionsFailed));
+            }
+            ref v if v.is_own_no() && trigger.dwell.is_some() => {
+                dwell::own_gate_said_no(shared, tx, &j.firing).await?;
+            }
+            _ => {}
+        }
+    }
+    if !decisions.is_empty() {
+        ledger::write(tx, now, &decisions).await?;
+    }
+    if !arms.is_empty() {
+        dwell::arm(shared, tx, now, arms).await?;
+    }
+    if !candidates.is_empty() {
+        start(shared, tx, candidates).await?;
+    }
+    Ok(())
+}
+
+async fn judge(shared: &Arc<Shared>, firings: &[Firing], now: Ts) -> Vec<Judged> {
+    let mut judged: Vec<Judged> = firings
+        .iter()
+        .map(|f| {
+            let trigger = &f.automation.program.triggers[f.trigger];
+            let registered = shared.registries.trigger(&trigger.event);
+            let gate = registered.as_ref().and_then(|r| r.evaluate_config.as_ref());
+            let (payload, verdict) = match gates::config_gate(gate, trigger, &f.occurrence.payload)
+            {
+                Ok(payload) => (payload, Verdict::Pass),
+                Err(verdict) => (Value::Null, verdict),
+            };
+            let base = Base {
+                trigger: trigger_scope(&trigger.id, &trigger.event, &f.occurrence.actor, &payload),
+                now: Value::String(now.to_text()),
+                live: Live::default(),
+            };
+            Judged {
+                firing: f.clone(),
+                payload,
+                base,
+                verdict,
+            }
+        })
+        .collect();
+    let asks: Vec<scope::Ask<'_>> = judged
+        .iter()
+        .filter(|j| j.verdict == Verdict::Pass)
+        .map(|j| {
+            let program = &j.firing.automation.program;
+            scope::Ask {
+                reads: if program.triggers[j.firing.trigger].dwell.is_some() {
+                    &program.reads.triggers[j.firing.trigger]
+                } else {
+                    &program.reads.gates[j.firing.trigger]
+                },
+                program,
+                context_key: j.firing.occurrence.context_key.as_deref(),
+                base: &j.base,
+                walk: None,
+                changed: None,
+            }
+        })
+        .collect();
+    let mut lives = scope::read(shared, &asks).await.into_iter();
+    for j in judged.iter_mut().filter(|j| j.verdict == Verdict::Pass) {
+        j.base.live = lives.next().unwrap_or_default();
+        let empty = scope::nothing();
+        let program = &j.firing.automation.program;
+        let view = View {
+            base: &j.base,
+            live: &j.base.live,
+            variables: empty,
+            artifacts: empty,
+            repeat: None,
+            resume: None,
+        };
+        let env = Env::new(&shared.filters, now.timestamp());
+        j.verdict = gates::gates(program, &program.triggers[j.firing.trigger], &view, &env);
+    }
+    judged
+}
+
+/// Noes are silent but for debugging; failures of gates are warnings that name the gate.
+fn tell(j: &Judged) {
+    let automation = j.firing.automation.id;
+    let trigger = &j.firing.automation.program.triggers[j.firing.trigger].id;
+    let occurrence = &j.firing.occurrence.id;
+    match j.verdict.error() {
+        Some((gate, error)) => {
+            tracing::warn!(%automation, trigger, gate, error, occurrence, "A gate failed; the firing is dropped.");
+        }
+        None => {
+            tracing::debug!(%automation, trigger, verdict = ?j.verdict, occurrence, at = %j.firing.occurrence.at, "The gates have decided.");
+        }
+    }
+}

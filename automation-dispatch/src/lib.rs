@@ -1,0 +1,64 @@
+//! The heart of Signalbox: from a change to a durable run.
+//!
+//! Three loops, each taking a batch of rows, deciding in pure code, and committing once:
+//!
+//! ```text
+//!  change ──▶ stage 1: route ──jobs──▶ stage 2: gates ──▶ run ──▶ walker ──▶ actions
+//!             who waits, who listens   filter · for ·            one decision at a time,
+//!                                      conditions · mode         under a lease, checkpointed
+//! ```
+//!
+//! - [`stage`] routes entity changes and dispatches the jobs that come of them; [`builtin`] arms
+//!   triggers that are set up per automation.
+//! - [`fire`] lets occurrences meet automations: [`gates`], the ledger, [`dwell`]s, [`concurrency`],
+//!   and the creation of runs.
+//! - [`walk`] decides what a run does next; [`drive`] performs it; [`commit`] writes it.
+//! - [`waits`] ends delays and `wait_until`; [`cancel`] ends runs; [`sweep`] is the backstop.
+//!
+//! What holds always: every write of a run proves its lease epoch; whatever a decision wants done
+//! happens only after what it wrote has committed; a signal that is lost costs time, never
+//! correctness; a redelivered occurrence changes nothing.
+
+mod announce;
+mod automations;
+mod builtin;
+mod cancel;
+mod commit;
+mod concurrency;
+mod drive;
+mod dwell;
+mod engine;
+mod fire;
+mod gates;
+mod manual;
+mod plugin;
+mod scope;
+mod shared;
+mod stage;
+pub mod store;
+mod sweep;
+mod waits;
+mod walk;
+
+pub use cancel::CancelError;
+pub use dwell::Dwell;
+pub use engine::{ENGINE, Engine};
+pub use manual::{ManualRun, ManualRunError};
+pub use plugin::{AutomationPlugin, capabilities};
+
+/// Every statement of the crate, for the test that prepares them on both engines (decision 15).
+pub fn statements() -> Vec<(&'static str, plugin_api::db::Sql)> {
+    [
+        cancel::ALL,
+        commit::sql::ALL,
+        concurrency::ALL,
+        drive::ALL,
+        dwell::ALL,
+        fire::ledger::ALL,
+        store::artifacts::ALL,
+        store::locks::ALL,
+        store::runs::ALL,
+        sweep::ALL,
+    ]
+    .concat()
+}

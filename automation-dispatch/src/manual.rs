@@ -1,0 +1,141 @@
+//! Starting a run by hand (`dispatch §16`): no gates, no conditions, no concurrency check; works on
+//! disabled automations; answers the run's id without waiting for its walk.
+
+use crate::{
+    fire::{Candidate, Started, start, trigger_scope},
+    shared::Shared,
+    walk::view::{Base, Live},
+};
+use automation_core::{AutomationId, RunId};
+use plugin_api::{Actor, BoxError, db::DbError, queue::JobError};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A run to start by hand.
+#[derive(Clone, Debug)]
+pub struct ManualRun {
+    /// Of which automation.
+    pub automation_id: AutomationId,
+    /// Effective trigger id; none: the first trigger.
+    pub trigger_id: Option<String>,
+    /// `trigger.payload`; an object.
+    pub payload: Value,
+    /// Refuse a payload that does not fit the trigger's schema.
+    pub validate_payload: bool,
+    /// The caller.
+    pub actor: Actor,
+}
+
+/// Why a run was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum ManualRunError {
+    /// No such automation.
+    #[error("there is no such automation")]
+    NotFound,
+    /// The automation has no trigger of that id.
+    #[error("the automation has no trigger {trigger_id}; it has {known}")]
+    UnknownTrigger {
+        /// What was asked for.
+        trigger_id: String,
+        /// What there is.
+        known: String,
+    },
+    /// The payload does not fit the trigger.
+    #[error("the payload does not fit the trigger: {reason}")]
+    InvalidPayload {
+        /// The first problem.
+        reason: String,
+    },
+    /// The stored definition does not compile.
+    #[error("the stored definition of the automation is not valid")]
+    Invalid {},
+    /// The database refused.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// Anything else.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+impl From<JobError> for ManualRunError {
+    fn from(e: JobError) -> Self {
+        match e {
+            JobError::Retry(e) | JobError::Permanent(e) => Self::Other(e),
+            JobError::Defer(_) => Self::Other("the run was put off".into()),
+        }
+    }
+}
+
+/// Starts it.
+pub async fn run(shared: &Arc<Shared>, request: ManualRun) -> Result<RunId, ManualRunError> {
+    shared
+        .automations
+        .refresh()
+        .await
+        .map_err(|e| ManualRunError::Other(Box::new(e)))?;
+    let Some(automation) = shared.automations.get(request.automation_id) else {
+        let stored = shared.automations.store().get(request.automation_id).await;
+        return Err(match stored {
+            Ok(_) => ManualRunError::Invalid {},
+            Err(automation_core::store::StoreError::NotFound(_)) => ManualRunError::NotFound,
+            Err(e) => ManualRunError::Other(Box::new(e)),
+        });
+    };
+    let triggers = &automation.program.triggers;
+    let found = match &request.trigger_id {
+        Some(id) => triggers.iter().find(|t| t.id == *id),
+        None => triggers.first(),
+    };
+    let Some(trigger) = found else {
+        let known: Vec<&str> = triggers.iter().map(|t| t.id.as_str()).collect();
+        return Err(ManualRunError::UnknownTrigger {
+            trigger_id: request.trigger_id.unwrap_or_default(),
+            known: known.join(", "),
+        });
+    };
+    let registered = shared.registries.trigger(&trigger.event);
+    if let (true, Some(registered)) = (request.validate_payload, &registered) {
+        let key = format!("trigger:{}", trigger.event);
+        let check = shared.artifact_checks.get_or_make(&key, || {
+            automation_core::schema::ConfigCheck::new(registered.payload_schema.clone())
+        });
+        let mut payload = request.payload.clone();
+        if let Ok(check) = check.as_ref()
+            && let Err(problem) = check.lenient(&mut payload)
+        {
+            return Err(ManualRunError::InvalidPayload {
+                reason: problem.to_string(),
+            });
+        }
+    }
+    let context_key =
+        registered.and_then(|t| t.context_key.as_ref().and_then(|key| key(&request.payload)));
+    let candidate = Candidate {
+        trigger_id: trigger.id.clone(),
+        event: trigger.event.clone(),
+        base: Base {
+            trigger: trigger_scope(
+                &trigger.id,
+                &trigger.event,
+                &request.actor,
+                &request.payload,
+            ),
+            now: Value::Null,
+            live: Live::default(),
+        },
+        payload: request.payload,
+        actor: request.actor,
+        context_key,
+        dedup_key: None,
+        ledger: None,
+        gated: false,
+        automation: automation.clone(),
+    };
+    let mut tx = shared.db.begin().await?;
+    let started = start(shared, &mut tx, vec![candidate]).await?;
+    tx.commit().await?;
+    match started.first() {
+        Some(Started::Run(run)) => Ok(*run),
+        _ => Err(ManualRunError::Other("no run was created".into())),
+    }
+}

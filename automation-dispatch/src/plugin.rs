@@ -1,0 +1,245 @@
+//! The plugin `automation`: registries, entities and the engine, in the order of their lives.
+
+use crate::{
+    automations::Automations,
+    builtin::{self, Arming, Cron, Interval, Log, Schedules},
+    commit::{Applier, Committer},
+    drive, dwell,
+    engine::{ENGINE, Engine},
+    shared::Shared,
+    stage, sweep, waits,
+};
+use async_trait::async_trait;
+use automation_core::{
+    access,
+    builtin::{cron, interval, numeric_state},
+    definition::Mode,
+    registry::{
+        ACTIONS, ARTIFACT_TYPES, ActionDef, FILTERS, REGISTRIES, Registries, TRIGGERS,
+        TriggerSource,
+    },
+    store::AutomationStore,
+    validate::Capabilities,
+};
+use automation_entity::{EntityDeps, EntityEngine, EntityOptions, SqlStore};
+use plugin_api::{
+    BoxError, InitCtx, Plugin, PluginId, PluginMetadata, ReadyCtx, RegisterEnv, Registered,
+    hook::HookMode, queue::Subscription,
+};
+use std::sync::{Arc, Mutex, OnceLock};
+use tokio::task::JoinHandle;
+
+/// The engine's plugin id; built-in triggers and actions are `automation.…`.
+const ID: PluginId = PluginId::new("automation");
+
+/// Connections for set-based statements of walking runs.
+const BATCH_CONNECTIONS: u32 = 2;
+/// Connections for reads beside a held transaction.
+const READ_CONNECTIONS: u32 = 4;
+
+/// What this engine runs; everything else is refused when an automation is enabled.
+pub fn capabilities() -> Capabilities {
+    Capabilities::of(
+        &[
+            "action",
+            "choose",
+            "sequence",
+            "delay",
+            "variables",
+            "condition",
+            "stop",
+            "wait_until",
+        ],
+        false,
+    )
+    .without_mode(Mode::Queued)
+}
+
+/// The plugin.
+#[derive(Default)]
+pub struct AutomationPlugin {
+    options: EntityOptions,
+}
+
+impl AutomationPlugin {
+    /// With settings of the entity layer.
+    pub fn new(options: EntityOptions) -> Self {
+        Self { options }
+    }
+}
+
+impl Plugin for AutomationPlugin {
+    fn metadata(&self) -> PluginMetadata {
+        PluginMetadata {
+            id: ID,
+            display_name: "Automations",
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    fn register(
+        self: Box<Self>,
+        env: &mut RegisterEnv<'_>,
+    ) -> Result<Box<dyn Registered>, BoxError> {
+        let registries = Arc::new(Registries::default());
+        env.implement(&TRIGGERS, Arc::new(registries.clone()))?;
+        env.implement(&ACTIONS, Arc::new(registries.clone()))?;
+        env.implement(&ARTIFACT_TYPES, Arc::new(registries.clone()))?;
+        env.implement(&FILTERS, Arc::new(registries.clone()))?;
+        let entities = EntityEngine::new(self.options, registries.clone());
+        entities.install(env)?;
+        env.access_rules(&[access::READ, access::MANAGE, access::ENTITY_READ])?;
+        env.provide(&REGISTRIES, registries.clone())?;
+        env.provides(&ENGINE)?;
+        let schedules = Arc::new(Schedules::default());
+        let triggers = env.extension(&TRIGGERS);
+        triggers.register(cron(Arc::new(Cron(schedules.clone()))))?;
+        triggers.register(interval(Arc::new(Interval(schedules.clone()))))?;
+        triggers.register(numeric_state())?;
+        env.extension(&ACTIONS).register(
+            ActionDef::new("log", Log)
+                .named("Log", "Writes one line to the run log")
+                .category("Debugging"),
+        )?;
+        Ok(Box::new(Running {
+            registries,
+            entities,
+            schedules,
+            shared: OnceLock::new(),
+            subscriptions: Mutex::default(),
+            tasks: Mutex::default(),
+        }))
+    }
+}
+
+struct Running {
+    registries: Arc<Registries>,
+    entities: Arc<EntityEngine>,
+    schedules: Arc<Schedules>,
+    shared: OnceLock<Arc<Shared>>,
+    subscriptions: Mutex<Vec<Subscription>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[async_trait]
+impl Registered for Running {
+    async fn init(&self, ctx: &InitCtx) -> Result<(), BoxError> {
+        let deps = EntityDeps::of(ctx);
+        self.entities.bind(deps);
+        let db = ctx.framework_database();
+        let batch = db.pinned(BATCH_CONNECTIONS);
+        let reads = db.separate(READ_CONNECTIONS);
+        let node: Arc<str> = ctx.node_id().into();
+        let applier = Applier {
+            node: node.clone(),
+            queues: ctx.queues(),
+        };
+        let store = AutomationStore::new(
+            reads.clone(),
+            ctx.clock(),
+            ctx.hints(),
+            self.registries.clone(),
+            Arc::new(capabilities()),
+        );
+        let shared = Arc::new(Shared {
+            committer: Committer::start(batch.clone(), applier.clone(), ctx.clock()),
+            applier,
+            batch,
+            reads: reads.clone(),
+            db,
+            clock: ctx.clock(),
+            node,
+            queues: ctx.queues(),
+            hints: ctx.hints(),
+            registries: self.registries.clone(),
+            entities: self.entities.clone(),
+            history: Arc::new(SqlStore::new(reads)),
+            secrets: ctx.run_secrets(),
+            services: ctx.services(),
+            signals: ctx.signals(),
+            filters: self.registries.filters().clone(),
+            automations: Automations::new(store, self.registries.clone()),
+            drivers: Default::default(),
+            artifact_checks: Default::default(),
+        });
+        self.schedules.bind(ctx.queues());
+        ctx.provide(
+            &ENGINE,
+            Arc::new(Engine {
+                shared: shared.clone(),
+            }),
+        )?;
+        let _ = self.shared.set(shared);
+        Ok(())
+    }
+
+    async fn after_plugins_ready(&self, ctx: &ReadyCtx) -> Result<(), BoxError> {
+        let shared = self.shared.get().ok_or("the engine was not initialised")?;
+        self.registries.check_artifact_names()?;
+        if !ctx.clustered() {
+            // Nobody else can hold a lease on this database: those there are were left by a crash.
+            drive::release_dead(shared).await?;
+        }
+        shared.automations.refresh().await?;
+        // Subscriptions, consumers, router, sweeper; changes held back since `init` come last
+        // (`dispatch §2`).
+        self.subscribe(ctx, shared).await?;
+        let mut arming = Arming::default();
+        arming.reconcile(shared).await?;
+        self.schedules.cancel_orphans().await?;
+        let mut running = waits::run_timers(shared).await?;
+        running.push(dwell::run_timers(shared).await?);
+        running.push(builtin::run_ticks(&self.schedules, &shared.queues).await?);
+        running.push(stage::run(shared).await?);
+        self.subscriptions
+            .lock()
+            .expect("subscriptions")
+            .append(&mut running);
+        let report = ctx.status().register("automation.sweep");
+        self.tasks.lock().expect("tasks").extend([
+            plugin_api::spawn(drive::renew(shared.clone())),
+            plugin_api::spawn(sweep::run(shared.clone(), report)),
+            plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),
+        ]);
+        sweep::first(shared).await?;
+        let router = Arc::new(stage::Router(shared.clone()));
+        self.entities.start(router).await
+    }
+
+    /// Intake first, then consumers, then the sweeper; drivers get 10 s to a checkpoint, and their
+    /// leases are given back (`dispatch §2`).
+    async fn cleanup(&self) -> Result<(), BoxError> {
+        let Some(shared) = self.shared.get() else {
+            return Ok(());
+        };
+        self.entities.stop().await;
+        let running = std::mem::take(&mut *self.subscriptions.lock().expect("subscriptions"));
+        for subscription in running {
+            subscription.unsubscribe().await;
+        }
+        for task in std::mem::take(&mut *self.tasks.lock().expect("tasks")) {
+            task.abort();
+        }
+        drive::close(shared).await?;
+        Ok(())
+    }
+}
+
+impl Running {
+    /// One work queue for each hook-backed trigger: one node takes each emission.
+    async fn subscribe(&self, ctx: &ReadyCtx, shared: &Arc<Shared>) -> Result<(), BoxError> {
+        let bus = ctx.hooks().bus().clone();
+        for trigger in self.registries.triggers() {
+            if let TriggerSource::Hook { hook } = &trigger.source {
+                let mode = HookMode::work_queue(format!("automation-trigger-{}", trigger.id));
+                let handler = stage::hook(shared, &trigger.id);
+                let subscription = bus.subscribe(&ID, hook, mode, handler).await?;
+                self.subscriptions
+                    .lock()
+                    .expect("subscriptions")
+                    .push(subscription);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! What the expressions of each site of a definition look at, told once per version.
+
+use automation_core::compiled::{
+    CompiledAction, CompiledDefinition, CompiledDelay, CompiledDuration, CompiledKind,
+    CompiledRepeat, ConfigTemplate,
+};
+use automation_entity::refs::{Collector, Narrow, Refs};
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+use template_engine::{Env, Expression, Filters, Template, condition::Condition};
+
+/// Something that reads the scope.
+#[derive(Clone)]
+enum Text {
+    Condition(Condition),
+    Expression(Expression),
+    Template(Template),
+}
+
+/// What the expressions of one site read.
+pub struct ReadSet {
+    texts: Vec<Text>,
+    /// As far as the texts tell.
+    fixed: Refs,
+    /// Some id is computed: references are collected anew in each scope.
+    computed: bool,
+    /// The rich `health` namespace is looked at.
+    pub health: bool,
+    /// Artifacts are looked at.
+    pub artifacts: bool,
+}
+
+impl ReadSet {
+    fn new(texts: Vec<Text>) -> Self {
+        let fixed = collect(&texts, None);
+        // With a context key and an empty scope, what still stands as a wildcard has a computed id.
+        let nothing = Value::Null;
+        let filters = Filters::default();
+        let env = Env::new(&filters, jiff::Timestamp::UNIX_EPOCH);
+        let probe = Narrow {
+            scope: &nothing,
+            env: &env,
+            context_key: Some("k"),
+        };
+        let computed = collect(&texts, Some(probe))
+            .refs
+            .iter()
+            .any(|r| r.id.is_none());
+        Self {
+            health: fixed.reads_health() || fixed.refs.iter().any(|r| r.kind == "health"),
+            artifacts: texts.iter().any(reads_artifacts),
+            computed,
+            fixed,
+            texts,
+        }
+    }
+
+    /// The references in a scope.
+    pub fn refs(&self, narrow: Narrow<'_>) -> Refs {
+        if self.computed {
+            collect(&self.texts, Some(narrow))
+        } else {
+            self.fixed.clone()
+        }
+    }
+
+    /// True when no live state is read at all.
+    pub fn is_empty(&self) -> bool {
+        !self.health
+            && self.fixed.refs.is_empty()
+            && !self.fixed.indeterminate
+            && !self.fixed.partial
+    }
+}
+
+fn collect(texts: &[Text], narrow: Option<Narrow<'_>>) -> Refs {
+    let mut collector = match narrow {
+        Some(narrow) => Collector::narrowing(narrow),
+        None => Collector::new(),
+    };
+    for text in texts {
+        match text {
+            Text::Condition(c) => collector.condition(c),
+            Text::Expression(e) => collector.expression(e),
+            Text::Template(t) => collector.template(t),
+        }
+    }
+    collector.finish()
+}
+
+fn reads_artifacts(text: &Text) -> bool {
+    fn names(ast: &template_engine::ast::Ast) -> bool {
+        ast.references().iter().any(|r| r.root == "artifacts")
+    }
+    fn condition(c: &Condition) -> bool {
+        use template_engine::condition::{Entity, HeldFor, NumericValue};
+        match c {
+            Condition::Expression(e) => names(&e.ast()),
+            Condition::And(m) | Condition::Or(m) => m.iter().any(condition),
+            Condition::Not(m) => condition(m),
+            Condition::NumericState(n) => {
+                matches!(&n.value, NumericValue::Expression(e) if names(&e.ast()))
+            }
+            Condition::State(s) => {
+                matches!(&s.entity, Entity::Template(t) if names(&t.ast()))
+                    || matches!(&s.held_for, Some(HeldFor::Seconds(e)) if names(&e.ast()))
+            }
+            Condition::Time(_) | Condition::Broken(_) => false,
+        }
+    }
+    match text {
+        Text::Condition(c) => condition(c),
+        Text::Expression(e) => names(&e.ast()),
+        Text::Template(t) => names(&t.ast()),
+    }
+}
+
+/// The sites of one definition (`dispatch §10`).
+pub struct Reads {
+    /// Per trigger: its filter and computed `for`.
+    pub triggers: Vec<ReadSet>,
+    /// Per trigger: its filter and the conditions, for triggers that arm nothing.
+    pub gates: Vec<ReadSet>,
+    /// The conditions.
+    pub conditions: ReadSet,
+    /// The whole definition.
+    pub run: ReadSet,
+    waits: Mutex<HashMap<String, Arc<ReadSet>>>,
+}
+
+impl Reads {
+    /// Tells what a definition reads.
+    pub fn of(program: &CompiledDefinition) -> Self {
+        let conditions: Vec<Text> = program
+            .conditions
+            .iter()
+            .cloned()
+            .map(Text::Condition)
+            .collect();
+        let mut all = conditions.clone();
+        let (mut triggers, mut gates) = (Vec::new(), Vec::new());
+        for trigger in &program.triggers {
+            let mut own: Vec<Text> = trigger
+                .filter
+                .iter()
+                .cloned()
+                .map(Text::Expression)
+                .collect();
+            if let Some(CompiledDuration::Seconds(e)) = &trigger.dwell {
+                own.push(Text::Expression(e.clone()));
+            }
+            if let Some(e) = trigger
+                .window
+                .as_ref()
+                .and_then(|w| w.partition_by.as_ref())
+            {
+                own.push(Text::Expression(e.clone()));
+            }
+            let mut both = own.clone();
+            both.extend(conditions.iter().cloned());
+            all.extend(own.iter().cloned());
+            triggers.push(ReadSet::new(own));
+            gates.push(ReadSet::new(both));
+        }
+        actions(&program.actions, &mut all);
+        Self {
+            triggers,
+            gates,
+            conditions: ReadSet::new(conditions),
+            run: ReadSet::new(all),
+            waits: Mutex::default(),
+        }
+    }
+
+    /// What the `wait_until` at a path reads, told when it is first reached.
+    pub fn wait(&self, path: &str, condition: Option<&Condition>) -> Arc<ReadSet> {
+        let mut waits = self.waits.lock().expect("wait reads");
+        if let Some(known) = waits.get(path) {
+            return known.clone();
+        }
+        let texts = condition.cloned().map(Text::Condition);
+        let set = Arc::new(ReadSet::new(texts.into_iter().collect()));
+        waits.insert(path.to_owned(), set.clone());
+        set
+    }
+}
+
+fn actions(list: &[CompiledAction], out: &mut Vec<Text>) {
+    for action in list {
+        match &action.kind {
+            CompiledKind::Provider(p) => {
+                if let Ok(config) = &p.config {
+                    templates(config, out);
+                }
+            }
+            CompiledKind::Choose {
+                branches,
+                otherwise,
+            } => {
+                for b in branches {
+                    out.push(Text::Condition(b.when.clone()));
+                    actions(&b.sequence, out);
+                }
+                actions(otherwise.as_deref().unwrap_or_default(), out);
+            }
+            CompiledKind::Parallel(list) | CompiledKind::Sequence(list) => actions(list, out),
+            CompiledKind::Repeat { mode, sequence } => {
+                match mode {
+                    CompiledRepeat::Count(_) => {}
+                    CompiledRepeat::ForEach(e) => out.push(Text::Expression(e.clone())),
+                    CompiledRepeat::While { test, .. } | CompiledRepeat::Until { test, .. } => {
+                        out.push(Text::Expression(test.clone()));
+                    }
+                }
+                actions(sequence, out);
+            }
+            CompiledKind::Delay(CompiledDelay::Expression(e)) => {
+                out.push(Text::Expression(e.clone()));
+            }
+            CompiledKind::Delay(_) | CompiledKind::Stop { .. } => {}
+            CompiledKind::Variables(values) => templates(values, out),
+            CompiledKind::Condition(c) => out.push(Text::Condition(c.clone())),
+            CompiledKind::WaitForTrigger {
+                filter,
+                context_key,
+                ..
+            } => {
+                out.extend(filter.iter().cloned().map(Text::Expression));
+                out.extend(context_key.iter().cloned().map(Text::Template));
+            }
+            // Its condition is read afresh at every evaluation.
+            CompiledKind::WaitUntil { .. } => {}
+        }
+    }
+}
+
+fn templates(config: &ConfigTemplate, out: &mut Vec<Text>) {
+    out.extend(
+        config
+            .templates()
+            .into_iter()
+            .map(|(_, t)| Text::Template(t.clone())),
+    );
+}

@@ -1,0 +1,154 @@
+//! Runs and steps, as they are stored and as the API shows them.
+
+use automation_core::{AutomationId, RunId, StepId};
+use plugin_api::{Conn, Db, Doc, Id, Ts, db::DbError};
+
+plugin_api::row! {
+    /// A run (`dispatch §3.2`).
+    #[derive(Clone, Debug)]
+    pub struct RunRecord {
+        /// Its id.
+        pub id: RunId,
+        /// Its automation.
+        pub automation_id: AutomationId,
+        /// Effective trigger id.
+        pub trigger_id: String,
+        /// Qualified event id.
+        pub trigger_event_id: String,
+        /// What the event carried.
+        pub trigger_payload: Doc,
+        /// The domain entity it is about.
+        pub context_key: Option<String>,
+        /// `dispatch §9.1`
+        pub status: String,
+        /// `dispatch §19`
+        pub error_code: Option<String>,
+        /// Failure, or reason of a stop.
+        pub error_message: Option<String>,
+        /// Who caused it.
+        pub actor: Doc,
+        /// The version it executes.
+        pub definition_version: i64,
+        /// When it began.
+        pub started_at: Ts,
+        /// When it ended.
+        pub finished_at: Option<Ts>,
+    }
+}
+
+plugin_api::row! {
+    /// A step (`dispatch §3.3`).
+    #[derive(Clone, Debug)]
+    pub struct StepRecord {
+        /// Its id.
+        pub id: StepId,
+        /// `dispatch §11`
+        pub action_path: String,
+        /// The operator's id.
+        pub action_id: Option<String>,
+        /// Kind of action.
+        pub action_kind: String,
+        /// Only for kind `action`.
+        pub provider_action_id: Option<String>,
+        /// `running`, `success`, `failed`, `skipped`, `waiting`.
+        pub status: String,
+        /// Executions.
+        pub attempts: i64,
+        /// `dispatch §19`
+        pub error_code: Option<String>,
+        /// For people.
+        pub error_message: Option<String>,
+        /// `dispatch §12.2`
+        pub result_payload: Option<Doc>,
+        /// When it began.
+        pub started_at: Ts,
+        /// When it ended.
+        pub finished_at: Option<Ts>,
+    }
+}
+
+plugin_api::row! {
+    /// A line of a run log.
+    #[derive(Clone, Debug)]
+    pub struct LogRecord {
+        /// Orders lines.
+        pub id: Id,
+        /// The step that wrote it.
+        pub action_path: Option<String>,
+        /// When.
+        pub at: Ts,
+        /// `debug`, `info`, `warn`, `error`.
+        pub level: String,
+        /// The line.
+        pub message: String,
+    }
+}
+
+plugin_api::statements! {
+    pub GET = "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from signalbox.automation_runs where id = $1";
+    pub GET_MANY = {
+        sqlite: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from automation_runs where id in (select value from json_each($1))",
+        postgres: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from signalbox.automation_runs where id = any($1)",
+    };
+    /// Newest first. `$1` automation or null, `$2` status or null, `$3` context key or null, `$4`
+    /// `$5` the last row of the page before or null, `$6` how many.
+    pub LIST = {
+        sqlite: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from automation_runs where ($1 is null or automation_id = $1) and ($2 is null or status = $2) and ($3 is null or context_key = $3) and ($4 is null or (started_at, id) < ($4, $5)) order by started_at desc, id desc limit $6",
+        postgres: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from signalbox.automation_runs where ($1::uuid is null or automation_id = $1) and ($2::text is null or status = $2) and ($3::text is null or context_key = $3) and ($4::timestamptz is null or (started_at, id) < ($4, $5::uuid)) order by started_at desc, id desc limit $6",
+    };
+    /// In the order they were begun.
+    pub STEPS = "select id, action_path, action_id, action_kind, provider_action_id, status, attempts, error_code, error_message, result_payload, started_at, finished_at from signalbox.automation_run_steps where run_id = $1 order by started_at, id";
+    pub LOGS = "select id, action_path, at, level, message from signalbox.automation_run_logs where run_id = $1 order by id";
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of one automation.
+    pub automation_id: Option<AutomationId>,
+    /// With this status.
+    pub status: Option<String>,
+    /// About this entity.
+    pub context_key: Option<String>,
+}
+
+/// One run.
+pub async fn get<'a>(at: impl Into<Conn<'a>>, id: RunId) -> Result<Option<RunRecord>, DbError> {
+    at.into().sql(GET).bind(id).optional().await
+}
+
+/// Several runs, in no order.
+pub async fn get_many<'a>(
+    at: impl Into<Conn<'a>>,
+    ids: &[uuid::Uuid],
+) -> Result<Vec<RunRecord>, DbError> {
+    at.into().sql(GET_MANY).ids(ids).all().await
+}
+
+/// A page of runs, newest first, after the row `(started_at, id)`.
+pub async fn list(
+    db: &Db,
+    filter: &RunFilter,
+    after: Option<(Ts, RunId)>,
+    limit: u32,
+) -> Result<Vec<RunRecord>, DbError> {
+    db.sql(LIST)
+        .bind(filter.automation_id)
+        .bind(filter.status.clone())
+        .bind(filter.context_key.clone())
+        .bind(after.map(|a| a.0))
+        .bind(after.map(|a| a.1))
+        .bind(i64::from(limit))
+        .all()
+        .await
+}
+
+/// Steps of a run.
+pub async fn steps(db: &Db, run: RunId) -> Result<Vec<StepRecord>, DbError> {
+    db.sql(STEPS).bind(run).all().await
+}
+
+/// Log lines of a run.
+pub async fn logs(db: &Db, run: RunId) -> Result<Vec<LogRecord>, DbError> {
+    db.sql(LOGS).bind(run).all().await
+}

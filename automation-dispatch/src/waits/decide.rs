@@ -1,0 +1,67 @@
+//! What a re-check of a wait leads to (`dispatch §14.4`, `entity §19.4`). Pure.
+
+use crate::walk::decide::FireReason;
+use plugin_api::Ts;
+
+/// The outcome of one re-check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recheck {
+    /// The wait is over.
+    Fire(FireReason),
+    /// Still waiting.
+    Still,
+    /// State it reads could not be read: neither over nor evaluated, try again.
+    Inconclusive,
+}
+
+/// A delay: never early.
+pub fn delay(timeout_at: Option<Ts>, now: Ts) -> Recheck {
+    match timeout_at {
+        Some(at) if at > now => Recheck::Still,
+        _ => Recheck::Fire(FireReason::Timer),
+    }
+}
+
+/// A `wait_until`: the condition wins over the deadline; the deadline holds whatever could be read.
+/// `holds` is none when the condition could not be evaluated, which is "not yet".
+pub fn until(holds: Option<bool>, unresolved: bool, timeout_at: Option<Ts>, now: Ts) -> Recheck {
+    if holds == Some(true) && !unresolved {
+        return Recheck::Fire(FireReason::Condition);
+    }
+    if timeout_at.is_some_and(|at| at <= now) {
+        return Recheck::Fire(FireReason::Timeout);
+    }
+    if unresolved {
+        Recheck::Inconclusive
+    } else {
+        Recheck::Still
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn until_table() {
+        use Recheck::*;
+        let (due, later) = (Some(Ts::from_millis(10)), Some(Ts::from_millis(11)));
+        let now = Ts::from_millis(10);
+        let cases = [
+            (Some(true), false, None, Fire(FireReason::Condition)),
+            (Some(true), false, due, Fire(FireReason::Condition)),
+            (Some(false), false, due, Fire(FireReason::Timeout)),
+            (Some(false), false, later, Still),
+            (None, false, None, Still),
+            // An unread `x` makes `x != 'open'` true: that satisfies nothing.
+            (Some(true), true, None, Inconclusive),
+            (Some(true), true, due, Fire(FireReason::Timeout)),
+            (Some(false), true, later, Inconclusive),
+        ];
+        for (holds, unresolved, timeout, expected) in cases {
+            assert_eq!(until(holds, unresolved, timeout, now), expected);
+        }
+        assert_eq!(delay(later, now), Still);
+        assert_eq!(delay(due, now), Fire(FireReason::Timer));
+    }
+}

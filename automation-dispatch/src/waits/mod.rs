@@ -1,0 +1,72 @@
+//! Waits: `delay` and `wait_until` (`dispatch §14`).
+//!
+//! The lock row is the fact; jobs and changes are only signals. A waker re-reads and re-evaluates,
+//! and if the wait is over *fires* the lock: one conditional mark, under the run's state row. Then
+//! it takes the lease if it is free, and drives the run; if a driver holds it, that one finds the
+//! mark before it rests. So a signal can come early, late, twice or never, on any node.
+
+pub mod decide;
+mod fire;
+mod recheck;
+pub mod refs;
+mod timers;
+
+pub use recheck::{RecheckAsk, Rechecked, recheck};
+pub use timers::run as run_timers;
+
+use crate::{
+    automations::Program,
+    scope,
+    shared::Shared,
+    store::locks::{self, FiredRecord},
+    walk::{
+        decide::{Event, FireReason},
+        tree::Walk,
+        view::{Base, Live},
+    },
+};
+use automation_core::RunId;
+use plugin_api::db::DbError;
+use std::sync::Arc;
+
+/// The oldest fired lock of a run, as the event its walk waits for.
+pub async fn oldest_fired(shared: &Arc<Shared>, run: RunId) -> Result<Option<Event>, DbError> {
+    let found: Option<FiredRecord> = shared
+        .db
+        .sql(locks::OLDEST_FIRED)
+        .bind(run)
+        .optional()
+        .await?;
+    Ok(found.map(|f| Event::Fired {
+        path: f.action_path,
+        lock: f.id,
+        reason: f
+            .fire_reason
+            .as_deref()
+            .and_then(FireReason::parse)
+            .unwrap_or(FireReason::Invalid),
+        payload: f.resume_payload.map(|p| p.0),
+    }))
+}
+
+/// Live state for the `wait_until` at a path (site U).
+pub async fn read_for(
+    shared: &Arc<Shared>,
+    program: &Arc<Program>,
+    path: &str,
+    base: &Base,
+    walk: &Walk,
+    context_key: Option<&str>,
+    changed: Option<(&str, &str)>,
+) -> Live {
+    let reads = program.wait_reads(path);
+    let ask = scope::Ask {
+        reads: &reads,
+        program,
+        context_key,
+        base,
+        walk: Some(walk),
+        changed,
+    };
+    scope::read(shared, &[ask]).await.pop().unwrap_or_default()
+}

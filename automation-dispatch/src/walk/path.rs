@@ -1,0 +1,130 @@
+//! Action paths (`dispatch §11`): keys joined by `.`, indexes in brackets.
+
+use automation_core::{
+    compiled::{CompiledAction, CompiledKind},
+    definition::Definition,
+};
+use serde_json::Value;
+
+/// One part of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+/// Reads exactly the grammar of `dispatch §11`; none for anything else.
+fn parts(path: &str) -> Option<Vec<Part<'_>>> {
+    let mut out = Vec::new();
+    for (i, segment) in path.split('.').enumerate() {
+        let (key, mut rest) = segment.split_at(segment.find('[').unwrap_or(segment.len()));
+        if key.is_empty() || (i == 0 && key != "actions") {
+            return None;
+        }
+        out.push(Part::Key(key));
+        while !rest.is_empty() {
+            let (index, after) = rest.strip_prefix('[')?.split_once(']')?;
+            let canonical = index == "0" || !index.starts_with('0');
+            if !canonical || !index.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            out.push(Part::Index(index.parse().ok()?));
+            rest = after;
+        }
+    }
+    Some(out)
+}
+
+/// The compiled action at a path; none when the definition has no such action.
+pub fn action<'p>(actions: &'p [CompiledAction], path: &str) -> Option<&'p CompiledAction> {
+    let parts = parts(path)?;
+    let mut rest = parts.as_slice();
+    let mut list = match rest {
+        [Part::Key("actions"), after @ ..] => {
+            rest = after;
+            actions
+        }
+        _ => return None,
+    };
+    loop {
+        let [Part::Index(i), after @ ..] = rest else {
+            return None;
+        };
+        let action = list.get(*i)?;
+        if after.is_empty() {
+            return Some(action);
+        }
+        (list, rest) = below(&action.kind, after)?;
+    }
+}
+
+/// The child list that the next keys name, and what is left of the path.
+fn below<'p, 'r, 's>(
+    kind: &'p CompiledKind,
+    rest: &'r [Part<'s>],
+) -> Option<(&'p [CompiledAction], &'r [Part<'s>])> {
+    match (kind, rest) {
+        (CompiledKind::Sequence(list), [Part::Key("sequence"), after @ ..]) => Some((list, after)),
+        (
+            CompiledKind::Choose { branches, .. },
+            [
+                Part::Key("choose"),
+                Part::Index(b),
+                Part::Key("sequence"),
+                after @ ..,
+            ],
+        ) => Some((branches.get(*b)?.sequence.as_slice(), after)),
+        (
+            CompiledKind::Choose {
+                otherwise: Some(list),
+                ..
+            },
+            [Part::Key("else"), after @ ..],
+        ) => Some((list, after)),
+        _ => None,
+    }
+}
+
+/// The action at a path as it is written in normal form.
+pub fn written(definition: &Definition, path: &str) -> Option<Value> {
+    let whole = definition.to_value();
+    let mut at = &whole;
+    for part in parts(path)? {
+        at = match part {
+            Part::Key(key) => at.get(key)?,
+            Part::Index(i) => at.get(i)?,
+        };
+    }
+    Some(at.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn only_the_grammar_parses() {
+        for good in [
+            "actions[0]",
+            "actions[10].choose[1].sequence[2]",
+            "actions[0].else[3].sequence[0]",
+            "actions[0].parallel[0][0].sequence[1]",
+        ] {
+            assert!(parts(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "actions[",
+            "actions[]",
+            "actions[01]",
+            "actions[-1]",
+            "steps[0]",
+            "actions[0]x",
+            "actions[0]..else[1]",
+            "actions[0] ",
+            "actions[1e3]",
+        ] {
+            assert!(parts(bad).is_none(), "{bad:?}");
+        }
+    }
+}

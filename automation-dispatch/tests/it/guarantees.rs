@@ -1,0 +1,192 @@
+//! What holds whatever is redelivered, broken, deleted or shared between nodes.
+
+use crate::world::{DWELLS, LOCKS, STATES, World};
+use plugin_api::{fail::Action, queue::NewJob};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use test_kit::{TestDb, VirtualClock, advance_until, both_engines, eventually, stays};
+
+const ON_CHANGE: &str = "triggers: [{event: world.changed}]\nmode: parallel\nactions: [{action: world.call, config: {name: 'c {{ trigger.payload.id }}'}}]";
+
+both_engines! {
+    async fn entity_23_17_dispatch_c66_a_redelivered_job_starts_no_second_run(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation(ON_CHANGE).await;
+        let changed = json!({
+            "kind": "thing", "id": "x", "prev": null, "next": {"status": "up"}, "delta": {"status": "up"},
+            "changedFields": ["status"], "actor": {"type": "system", "id": "system"},
+            "occurredAt": "2026-01-15T12:00:00.000Z", "changeId": "019bc186-de00-7001-8000-00000000ffff",
+        });
+        // `triggerId` is the reference's wire name of the event.
+        let job = json!({"reason": "trigger", "automationId": a, "triggerId": "world.changed", "ref": "thing:x", "changed": changed});
+        let queues = &w.parts().queues;
+        for id in ["one", "two"] {
+            queues.enqueue("automation-dispatch", vec![NewJob::new(job.clone()).id(id)]).await.unwrap();
+        }
+        w.run_with(a, "success").await;
+        queues.enqueue("automation-dispatch", vec![NewJob::new(job).id("three")]).await.unwrap();
+        assert!(stays(async || w.runs(a).await.len() == 1).await);
+        assert_eq!(w.calls(), ["c x"]);
+        w.node.shutdown().await;
+    }
+
+    async fn a_failing_batch_is_tried_again_and_starts_one_run(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation(ON_CHANGE).await;
+        w.node.scope().arm("dispatch.start", Action::Error(2));
+        w.set("x", "up").await;
+        advance_until(&w.clock, Duration::from_millis(500), async || w.calls() == ["c x"], "the retry").await;
+        w.run_with(a, "success").await;
+        assert_eq!(w.runs(a).await.len(), 1);
+        w.node.shutdown().await;
+    }
+
+    async fn malformed_jobs_are_dropped(db: TestDb) {
+        let w = World::new(&db).await;
+        let queues = &w.parts().queues;
+        for (queue, data) in [("automation-dispatch", json!({"reason": "nonsense"})), ("automation-delay", json!({})), ("automation-dwell", json!({"dwellId": 7}))] {
+            queues.enqueue(queue, vec![NewJob::new(data)]).await.unwrap();
+        }
+        eventually(async || w.node.logs().contains("malformed"), "the warning").await;
+        w.automation(ON_CHANGE).await;
+        w.set("x", "up").await;
+        w.until_calls(&["c x"]).await;
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c67_an_automation_that_cannot_fire_stops_no_other(db: TestDb) {
+        let w = World::new(&db).await;
+        let on_ping = "triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: go}}]";
+        let broken = w.automation(on_ping).await;
+        let sound = w.automation(on_ping).await;
+        w.ping(None, 1).await;
+        w.until_calls(&["go", "go"]).await;
+        w.run_with(sound, "success").await;
+        // Gone behind the index's back: its firing fails on a foreign key.
+        plugin_api::statements! { GONE = "delete from signalbox.automations where id = $1"; }
+        db.db().sql(GONE).bind(broken).execute().await.unwrap();
+        w.ping(None, 2).await;
+        eventually(async || w.runs(sound).await.len() == 2, "the other fires").await;
+        assert!(stays(async || w.calls().len() == 3).await, "once");
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c52_consumer_and_sweeper_at_once_start_one_run(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged, for: {seconds: 60}}]\nmode: parallel\nactions: [{action: world.call, config: {name: go}}]").await;
+        w.ping(Some("k"), 1).await;
+        eventually(async || w.count(&db, DWELLS).await == 1, "armed").await;
+        w.node.scope().arm("dispatch.expire", Action::Hang);
+        w.clock.advance(Duration::from_secs(60));
+        eventually(async || w.node.scope().visits("dispatch.expire") >= 1, "somebody fires it").await;
+        w.node.scope().disarm("dispatch.expire");
+        w.engine.sweep().await;
+        w.until_calls(&["go"]).await;
+        assert!(stays(async || w.runs(a).await.len() == 1).await);
+        assert_eq!(w.count(&db, DWELLS).await, 0);
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c55_a_malformed_stored_actor_degrades_to_the_system(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged, for: {seconds: 60}}]\nactions: []").await;
+        w.ping(Some("k"), 1).await;
+        eventually(async || w.count(&db, DWELLS).await == 1, "armed").await;
+        plugin_api::statements! { GARBLE = "update signalbox.automation_dwell_timers set actor_snapshot = '{\"x\":1}'"; }
+        db.db().sql(GARBLE).execute().await.unwrap();
+        w.clock.advance(Duration::from_secs(60));
+        let run = w.run_with(a, "success").await;
+        assert_eq!(run.actor.0, json!({"type": "system", "id": "system"}));
+        assert!(w.node.logs().contains("malformed"));
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c41_a_wait_whose_refs_cannot_be_told_is_re_checked_every_five_minutes(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions:\n- variables: {kind: thing}\n- wait_until: {condition: 'state[variables.kind].x.status == \"closed\"', timeout_seconds: 86400}").await;
+        w.ping(Some("k"), 1).await;
+        let run = w.run_with(a, "waiting").await;
+        let logs = w.engine.logs(run.id).await.unwrap();
+        assert!(logs.iter().any(|l| l.level == "warn"), "the run log says so: {logs:?}");
+        plugin_api::statements! { CHECKED = "select checked_at from signalbox.automation_wait_locks"; }
+        let first: plugin_api::Ts = db.db().sql(CHECKED).one().await.unwrap();
+        w.clock.advance(Duration::from_secs(301));
+        advance_until(&w.clock, Duration::from_secs(10), async || {
+            let now: plugin_api::Ts = db.db().sql(CHECKED).one().await.unwrap();
+            now > first
+        }, "a re-check").await;
+        assert_eq!(w.runs(a).await[0].status, "waiting");
+        w.node.shutdown().await;
+    }
+
+    async fn a_deleted_automation_leaves_no_row_and_no_driver(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: one, hangs: true}}, {action: world.call, config: {name: two}}]").await;
+        w.ping(Some("k"), 1).await;
+        w.until_calls(&["one"]).await;
+        w.engine.automations().delete(a, None).await.unwrap();
+        assert_eq!(w.count(&db, STATES).await, 0);
+        w.open_gate();
+        assert!(stays(async || w.calls() == ["one"]).await, "no further action");
+        assert!(w.runs(a).await.is_empty());
+        assert_eq!(w.count(&db, LOCKS).await, 0);
+        eventually(async || w.engine.load().0 == 0, "the driver leaves").await;
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c70_what_a_run_resolved_is_masked_in_every_row(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions:\n- {id: s, action: world.call, config: {name: 'secret hunter2!!'}}\n- variables: {v: '{{ artifacts.s.made.name }}'}\n- delay: {seconds: 60}\n- {action: world.call, config: {name: x, fails: 'no hunter2!!'}}").await;
+        w.ping(Some("k"), 1).await;
+        let run = w.run_with(a, "waiting").await;
+        let first = w.steps(run.id).await[0].clone();
+        assert_eq!(first.result_payload.map(|d| d.0), Some(json!({"externalId": "id-****"})));
+        let artifacts = w.engine.artifacts(run.id).await.unwrap();
+        assert_eq!(artifacts[0].data.0, json!({"name": "secret ****"}));
+        let logs = w.engine.logs(run.id).await.unwrap();
+        assert_eq!(logs[0].message, "using ****");
+        plugin_api::statements! { SNAPSHOT = { sqlite: "select scope_snapshot from automation_run_state", postgres: "select scope_snapshot::text from signalbox.automation_run_state" }; }
+        let snapshot: String = db.db().sql(SNAPSHOT).one().await.unwrap();
+        assert!(snapshot.contains("****") && !snapshot.contains("hunter2"), "{snapshot}");
+        w.node.shutdown().await;
+    }
+
+    async fn idle_runs_cost_no_driver(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nmode: parallel\nmax_runs: 100\nactions: [{delay: {seconds: 600}}]").await;
+        for n in 0..10 {
+            w.ping(Some("k"), n).await;
+        }
+        eventually(async || w.runs(a).await.iter().filter(|r| r.status == "waiting").count() == 10, "all wait").await;
+        eventually(async || w.engine.load().0 == 0, "nobody drives").await;
+        w.node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_share_the_work_and_either_can_be_killed() {
+    let db = TestDb::postgres().await;
+    let clock = VirtualClock::new();
+    let shared = Arc::default();
+    let one = World::boot(&db, Arc::clone(&shared), clock.clone()).await;
+    let two = World::boot(&db, shared, clock.clone()).await;
+    let a = one.automation("triggers: [{event: world.pinged}]\nmode: parallel\nmax_runs: 100\nactions: [{action: world.call, config: {name: 'n{{ trigger.payload.n }}', hangs: true}}, {action: world.call, config: {name: end}}]").await;
+    for n in 0..4 {
+        one.ping(Some("k"), n).await;
+    }
+    eventually(async || one.calls().len() == 4, "four runs call").await;
+    two.open_gate();
+    let World { node, .. } = one;
+    node.kill();
+    advance_until(
+        &clock,
+        Duration::from_secs(10),
+        async || two.runs(a).await.iter().all(|r| r.status == "success"),
+        "the survivor finishes every run",
+    )
+    .await;
+    assert_eq!(two.runs(a).await.len(), 4);
+    let calls = two.calls();
+    assert_eq!(calls.iter().filter(|c| *c == "end").count(), 4, "{calls:?}");
+    two.node.shutdown().await;
+}

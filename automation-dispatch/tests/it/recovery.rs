@@ -1,0 +1,127 @@
+//! Nodes that die: leases, checkpoints, takeover.
+
+use crate::world::{LEASES, LOCKS, World};
+use plugin_api::fail::Action;
+use std::time::Duration;
+use test_kit::{TestDb, advance_until, both_engines, stays};
+
+const STORY: &str = "triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: one}}, {action: world.call, config: {name: two, hangs: true}}, {action: world.call, config: {name: three}}]";
+
+/// A node dies; a new one on the same database goes on.
+async fn restart(w: World, db: &TestDb) -> World {
+    let World {
+        node,
+        shared,
+        clock,
+        ..
+    } = w;
+    node.kill();
+    let next = World::boot(db, shared, clock).await;
+    next.open_gate();
+    next
+}
+
+both_engines! {
+    async fn dispatch_c61_recovery_repeats_nothing_before_the_checkpoint(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation(STORY).await;
+        w.ping(Some("x"), 1).await;
+        w.until_calls(&["one", "two"]).await;
+        let w = restart(w, &db).await;
+        // On Postgres the dead node's lease must run out first; SQLite has no other node.
+        advance_until(&w.clock, Duration::from_secs(10), async || w.calls().len() == 4, "the run goes on").await;
+        assert_eq!(w.calls(), ["one", "two", "two", "three"]);
+        let run = w.run_with(a, "success").await;
+        let steps = w.steps(run.id).await;
+        assert_eq!(steps.iter().map(|s| s.attempts).collect::<Vec<_>>(), [1, 2, 1]);
+        let given = w.shared.given.lock().unwrap().clone();
+        assert_eq!(given[1]["key"], given[2]["key"], "the same idempotency key");
+        assert_eq!(given[2]["attempt"], 2);
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c62_a_run_that_died_before_its_first_call_begins_again(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: one, hangs: true}}]").await;
+        w.ping(Some("x"), 1).await;
+        w.until_calls(&["one"]).await;
+        let w = restart(w, &db).await;
+        advance_until(&w.clock, Duration::from_secs(10), async || w.calls().len() == 2, "begun again").await;
+        w.run_with(a, "success").await;
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c23_a_lost_delay_job_is_repaired_by_the_sweep(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions: [{delay: {seconds: 60}}, {action: world.call, config: {name: after}}]").await;
+        w.ping(Some("x"), 1).await;
+        w.run_with(a, "waiting").await;
+        plugin_api::statements! { LOSE = { sqlite: "delete from queue_jobs", postgres: "delete from signalbox.queue_jobs" }; }
+        db.db().sql(LOSE).execute().await.unwrap();
+        advance_until(&w.clock, Duration::from_secs(10), async || !w.calls().is_empty(), "the sweep finds it").await;
+        w.run_with(a, "success").await;
+        assert_eq!(w.calls(), ["after"]);
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c64_a_long_wait_is_not_recovered(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: before}}, {delay: {seconds: 7200}}, {action: world.call, config: {name: after}}]").await;
+        w.ping(Some("x"), 1).await;
+        w.run_with(a, "waiting").await;
+        let w = restart(w, &db).await;
+        w.clock.advance(Duration::from_secs(600));
+        w.engine.sweep().await;
+        assert!(stays(async || w.calls() == ["before"]).await);
+        assert_eq!(w.count(&db, LOCKS).await, 1);
+        assert_eq!(w.count(&db, LEASES).await, 0, "a resting run holds no lease");
+        w.clock.advance(Duration::from_secs(7200));
+        w.until_calls(&["before", "after"]).await;
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c60_a_long_step_keeps_its_lease_and_runs_once(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: long, hangs: true}}]").await;
+        w.ping(Some("x"), 1).await;
+        w.until_calls(&["long"]).await;
+        for _ in 0..20 {
+            w.clock.advance(Duration::from_secs(10));
+            assert!(stays(async || w.calls().len() == 1).await);
+        }
+        w.engine.sweep().await;
+        w.open_gate();
+        let run = w.run_with(a, "success").await;
+        assert_eq!(w.calls(), ["long"]);
+        assert_eq!(w.steps(run.id).await[0].attempts, 1);
+        w.node.shutdown().await;
+    }
+
+    async fn a_commit_that_fails_leaves_the_run_to_recovery(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation(STORY).await;
+        w.open_gate();
+        w.node.scope().arm("dispatch.commit.before", Action::Error(4));
+        w.ping(Some("x"), 1).await;
+        advance_until(&w.clock, Duration::from_millis(100), async || w.node.scope().visits("dispatch.commit.before") >= 4, "the commit was tried again and again").await;
+        advance_until(&w.clock, Duration::from_secs(10), async || w.runs(a).await.iter().any(|r| r.status == "success"), "recovered").await;
+        let calls = w.calls();
+        assert_eq!(calls.last().map(String::as_str), Some("three"));
+        assert_eq!(calls.iter().filter(|c| *c == "three").count(), 1, "{calls:?}");
+        w.node.shutdown().await;
+    }
+
+    async fn a_graceful_stop_gives_the_lease_back_at_once(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions: [{delay: {seconds: 10}}, {action: world.call, config: {name: after}}]").await;
+        w.ping(Some("x"), 1).await;
+        w.run_with(a, "waiting").await;
+        let World { node, shared, clock, .. } = w;
+        node.shutdown().await;
+        clock.advance(Duration::from_secs(10));
+        let w = World::boot(&db, shared, clock).await;
+        w.until_calls(&["after"]).await;
+        w.run_with(a, "success").await;
+        w.node.shutdown().await;
+    }
+}

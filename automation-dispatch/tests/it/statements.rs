@@ -1,0 +1,9 @@
+//! Every statement prepares on both migrated databases (decision 15).
+
+use test_kit::{TestDb, both_engines, prepare_all};
+
+both_engines! {
+    async fn every_statement_prepares(db: TestDb) {
+        prepare_all(db.db(), &automation_dispatch::statements()).await;
+    }
+}

@@ -1,0 +1,201 @@
+//! What follows a run, in this order (`healthcheck §5.3`): its row, the hourly bucket and the
+//! system's history together with the entity change; the hooks; the signal.
+//!
+//! All but the signal is one transaction, so a run that is stored has told everybody who must know,
+//! and a run that was cut off by a crash has told nobody.
+
+use super::run::Outcome;
+use crate::{
+    entity::{Cause, Writer},
+    events::{CHECK_COMPLETED, CHECK_FAILED, CheckEvent},
+    status::Status,
+    store::{
+        aggregates::{self, Sample},
+        claims::{self, Claim},
+        runs::{self, Run},
+    },
+};
+use automation_entity::{MutateError, MutateOpts};
+use plugin_api::{
+    Actor, BoxError, Clock, Conn, Doc, Id, RequestContext, Text, Ts, Tx, hook::Hooks,
+    masking::MaskSet, signal::Signals,
+};
+use serde_json::json;
+use std::sync::Arc;
+
+/// Records outcomes.
+#[derive(Clone)]
+pub struct Recorder {
+    /// The gate of `health`.
+    pub writer: Writer,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+    /// The plugin's hooks.
+    pub hooks: Hooks,
+    /// Nudges to open pages.
+    pub signals: Arc<dyn Signals>,
+}
+
+/// Whether a run was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// With everything that follows from it.
+    Yes,
+    /// No: its claim had passed to another run, or its assignment is gone.
+    Dropped,
+}
+
+/// Names for people.
+pub struct Names {
+    /// The system's, if the catalog knows it.
+    pub system: Option<String>,
+    /// The configuration's.
+    pub configuration: String,
+}
+
+impl Recorder {
+    /// Records a run. When the system stays locked for too long, the run alone is stored and the
+    /// change of health comes with the next one.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing was stored then.
+    pub async fn record(
+        &self,
+        claim: &Claim,
+        names: &Names,
+        outcome: &Outcome,
+    ) -> Result<Recorded, BoxError> {
+        let recorded = RequestContext::system()
+            .scope(self.store(claim, outcome))
+            .await;
+        let recorded = match recorded {
+            Err(MutateError::Busy { .. }) => {
+                tracing::error!(
+                    system_id = claim.system_id, configuration_id = %claim.configuration_id,
+                    "The health of a system stayed locked; a run was stored without it."
+                );
+                self.store_alone(claim, outcome).await?
+            }
+            other => other?,
+        };
+        if recorded == Recorded::Yes {
+            self.signal(claim, names, outcome);
+        }
+        Ok(recorded)
+    }
+
+    async fn store(&self, claim: &Claim, outcome: &Outcome) -> Result<Recorded, MutateError> {
+        let cause = Cause {
+            opts: MutateOpts::by(Actor::system()),
+            configuration_id: Some(claim.configuration_id),
+            is_run: true,
+        };
+        let systems = [claim.system_id.clone()];
+        let mut tx = self.writer.begin().await?;
+        let event = self
+            .writer
+            .write_with(&mut tx, &systems, cause, async |tx: &mut Tx| {
+                if !claims::give_back(Conn::Tx(tx), claim).await? {
+                    return Ok(None);
+                }
+                let event = self.event(claim, outcome);
+                self.insert(tx, claim, outcome, event.timestamp).await?;
+                self.add_to_bucket(tx, claim, outcome, event.timestamp)
+                    .await?;
+                Ok(Some(event))
+            })
+            .await?;
+        let Some(event) = event else {
+            return Ok(Recorded::Dropped);
+        };
+        let emitted = async {
+            self.hooks
+                .emit_in(&mut tx, &CHECK_COMPLETED, &event)
+                .await?;
+            if event.status != Status::Healthy {
+                self.hooks.emit_in(&mut tx, &CHECK_FAILED, &event).await?;
+            }
+            Ok::<_, BoxError>(())
+        };
+        emitted.await.map_err(MutateError::Apply)?;
+        let committed = tx.commit().await;
+        committed.map_err(|e| MutateError::Apply(Box::new(e)))?;
+        Ok(Recorded::Yes)
+    }
+
+    async fn store_alone(&self, claim: &Claim, outcome: &Outcome) -> Result<Recorded, BoxError> {
+        let mut tx = self.writer.begin().await?;
+        if !claims::give_back(Conn::Tx(&mut tx), claim).await? {
+            return Ok(Recorded::Dropped);
+        }
+        let now = self.clock.now();
+        self.insert(&mut tx, claim, outcome, now).await?;
+        tx.commit().await?;
+        Ok(Recorded::Yes)
+    }
+
+    /// Called under the system's lock, so that runs of a system are ordered by their instants.
+    fn event(&self, claim: &Claim, outcome: &Outcome) -> CheckEvent {
+        let configuration_id = claim.configuration_id.to_string();
+        CheckEvent {
+            system_id: claim.system_id.clone(),
+            check_id: configuration_id.clone(),
+            configuration_id,
+            status: outcome.status,
+            latency_ms: outcome.latency_ms,
+            result: outcome.collectors.clone(),
+            timestamp: self.clock.now(),
+        }
+    }
+
+    async fn insert(
+        &self,
+        tx: &mut Tx,
+        claim: &Claim,
+        outcome: &Outcome,
+        at: Ts,
+    ) -> plugin_api::db::Result<()> {
+        let run = Run {
+            id: Id(self.clock.new_uuid()),
+            configuration_id: claim.configuration_id,
+            system_id: Text::new(claim.system_id.as_str()),
+            status: outcome.status.as_str().to_owned(),
+            latency_ms: outcome.latency_ms,
+            result: Some(Doc(outcome.result.clone())),
+            timestamp: at,
+        };
+        runs::insert(Conn::Tx(tx), &run).await
+    }
+
+    async fn add_to_bucket(
+        &self,
+        tx: &mut Tx,
+        claim: &Claim,
+        outcome: &Outcome,
+        at: Ts,
+    ) -> plugin_api::db::Result<()> {
+        let sample = Sample {
+            system_id: &claim.system_id,
+            configuration_id: claim.configuration_id,
+            at,
+            status: outcome.status,
+            latency_ms: outcome.latency_ms,
+            collectors: outcome.collectors.as_ref(),
+        };
+        aggregates::add(Conn::Tx(tx), Id(self.clock.new_uuid()), &sample).await
+    }
+
+    fn signal(&self, claim: &Claim, names: &Names, outcome: &Outcome) {
+        let payload = json!({
+            "systemId": claim.system_id,
+            "systemName": names.system,
+            "configurationId": claim.configuration_id,
+            "configurationName": names.configuration,
+            "status": outcome.status,
+            "latencyMs": outcome.latency_ms,
+        });
+        // An outcome carries no secrets any more.
+        let payload = MaskSet::empty().mask_json(payload);
+        self.signals.broadcast("healthcheck.run_completed", payload);
+    }
+}

@@ -1,0 +1,152 @@
+//! The recurring jobs: one per enabled assignment (`healthcheck §5.1`).
+
+use crate::{
+    jitter::{first_delay_ms, jitter_ms},
+    store::assignments::{self, Schedulable},
+};
+use plugin_api::{
+    BoxError, Clock, Conn, Db, Id,
+    queue::{NewJob, QueueError, QueueManager, Recurring, RecurringDetails, Schedule},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// The queue of ticks.
+pub const QUEUE: &str = "health-checks";
+/// The consumer group.
+pub const GROUP: &str = "healthcheck.health-check-executor";
+/// Beginning of the ids of recurring jobs.
+const PREFIX: &str = "healthcheck:";
+
+/// One tick: which assignment to run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tick {
+    /// The system.
+    pub system_id: String,
+    /// The configuration.
+    pub configuration_id: Id,
+    /// A run that somebody asked for, beside the schedule.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extra: bool,
+}
+
+/// Keeps the recurring jobs in step with the assignments.
+#[derive(Clone)]
+pub struct Scheduler {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    queues: Arc<dyn QueueManager>,
+}
+
+fn job_id(system_id: &str, configuration_id: Id) -> String {
+    format!("{PREFIX}{configuration_id}:{system_id}")
+}
+
+impl Scheduler {
+    /// A scheduler over the plugin's tables.
+    pub fn new(db: Db, clock: Arc<dyn Clock>, queues: Arc<dyn QueueManager>) -> Self {
+        Self { db, clock, queues }
+    }
+
+    /// Creates or updates the recurring job of an assignment. A job whose next tick comes in time is
+    /// left alone, so that repeating it postpones nothing.
+    pub async fn ensure(&self, a: &Schedulable) -> Result<(), QueueError> {
+        let id = job_id(a.system_id.as_str(), a.configuration_id);
+        match self.queues.recurring_details(QUEUE, &id).await? {
+            Some(known) if self.in_time(&known, a) => Ok(()),
+            _ => self.schedule(a).await,
+        }
+    }
+
+    async fn schedule(&self, a: &Schedulable) -> Result<(), QueueError> {
+        let start = Duration::from_millis(self.first_delay_ms(a));
+        let tick = Tick {
+            system_id: a.system_id.as_str().to_owned(),
+            configuration_id: a.configuration_id,
+            extra: false,
+        };
+        let data = serde_json::to_value(tick).map_err(|source| QueueError::Encode {
+            queue: QUEUE.into(),
+            source,
+        })?;
+        self.queues
+            .schedule(
+                QUEUE,
+                Recurring {
+                    job_id: job_id(a.system_id.as_str(), a.configuration_id),
+                    data,
+                    schedule: interval(a),
+                    start_delay: Some(start),
+                    priority: 0,
+                    // Claims see overlaps themselves, and forget a dead node sooner than its job.
+                    skip_overlap: false,
+                },
+            )
+            .await
+    }
+
+    /// Removes the recurring job of an assignment; fine when there is none.
+    pub async fn cancel(&self, system_id: &str, configuration_id: Id) -> Result<(), QueueError> {
+        self.queues
+            .cancel_recurring(QUEUE, &job_id(system_id, configuration_id))
+            .await
+    }
+
+    /// Enqueues one run beside the schedule.
+    pub async fn run_now(&self, system_id: &str, configuration_id: Id) -> Result<(), QueueError> {
+        let tick = Tick {
+            system_id: system_id.to_owned(),
+            configuration_id,
+            extra: true,
+        };
+        let data = serde_json::to_value(tick).map_err(|source| QueueError::Encode {
+            queue: QUEUE.into(),
+            source,
+        })?;
+        self.queues.enqueue(QUEUE, vec![NewJob::new(data)]).await?;
+        Ok(())
+    }
+
+    /// Schedules every enabled assignment and removes jobs that match none. Run at every start; as
+    /// [`Scheduler::ensure`] it moves nothing when a second node starts.
+    pub async fn reconcile(&self) -> Result<(), BoxError> {
+        let stored = self.queues.list_recurring(QUEUE).await?;
+        let mut stored: HashMap<String, RecurringDetails> = stored
+            .into_iter()
+            .filter(|r| r.job_id.starts_with(PREFIX))
+            .map(|r| (r.job_id.clone(), r))
+            .collect();
+        for a in assignments::schedulable(Conn::Db(&self.db)).await? {
+            let known = stored.remove(&job_id(a.system_id.as_str(), a.configuration_id));
+            if !known.is_some_and(|k| self.in_time(&k, &a)) {
+                self.schedule(&a).await?;
+            }
+        }
+        for job_id in stored.into_keys() {
+            self.queues.cancel_recurring(QUEUE, &job_id).await?;
+        }
+        Ok(())
+    }
+
+    fn in_time(&self, known: &RecurringDetails, a: &Schedulable) -> bool {
+        let now = self.clock.now();
+        let latest = now.plus_millis(self.first_delay_ms(a) as i64);
+        known.schedule == interval(a) && known.next_at > now && known.next_at <= latest
+    }
+
+    fn first_delay_ms(&self, a: &Schedulable) -> u64 {
+        let now = self.clock.now();
+        let elapsed = a.last_run_at.map(|at| now.millis() - at.millis());
+        let jitter = jitter_ms(
+            &a.configuration_id.to_string(),
+            a.system_id.as_str(),
+            a.interval_seconds,
+        );
+        first_delay_ms(elapsed, a.interval_seconds, jitter)
+    }
+}
+
+fn interval(a: &Schedulable) -> Schedule {
+    Schedule::IntervalMs(a.interval_seconds.max(1) as u64 * 1000)
+}

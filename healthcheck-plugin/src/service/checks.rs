@@ -1,0 +1,176 @@
+//! Configurations: create, change, pause, resume, delete.
+
+use super::{CheckError, Checks};
+use crate::{
+    entity::Cause,
+    store::{
+        assignments,
+        configurations::{self, Configuration},
+    },
+    validate::{self, CheckInput, ValidCheck},
+};
+use plugin_api::{
+    Conn, Doc, Id, Text, Tx,
+    db::{DbError, is_unique_violation},
+};
+
+impl Checks {
+    /// By id or name.
+    pub async fn get(&self, key: &str) -> Result<Configuration, CheckError> {
+        configurations::find(Conn::Db(&self.db), key)
+            .await?
+            .ok_or_else(|| CheckError::NotFound(key.to_owned()))
+    }
+
+    /// Validates without storing; answers what would be stored.
+    pub fn validate(&self, name: &str, input: &CheckInput) -> Result<ValidCheck, CheckError> {
+        validate::check(&self.strategies, name, input).map_err(CheckError::Invalid)
+    }
+
+    /// Stores a new configuration.
+    pub async fn create(
+        &self,
+        name: &str,
+        input: &CheckInput,
+    ) -> Result<Configuration, CheckError> {
+        let valid = self.validate(name, input)?;
+        let now = self.clock.now();
+        let c = Configuration {
+            id: Id(self.clock.new_uuid()),
+            name: Text::new(name.trim()),
+            strategy_id: valid.strategy_id,
+            config: Doc(valid.config),
+            collectors: Some(Doc::of(&valid.collectors)?),
+            interval_seconds: valid.interval_seconds,
+            paused: input.paused.unwrap_or(false),
+            created_at: now,
+            updated_at: now,
+        };
+        configurations::insert(Conn::Db(&self.db), &c)
+            .await
+            .map_err(|e| taken(e, name))?;
+        Ok(c)
+    }
+
+    /// Creates the configuration of this name, or changes it to the input. The second value is true
+    /// when it was created. Repeating it changes nothing.
+    pub async fn put(
+        &self,
+        name: &str,
+        input: &CheckInput,
+    ) -> Result<(Configuration, bool), CheckError> {
+        let valid = self.validate(name, input)?;
+        let Some(old) = configurations::find(Conn::Db(&self.db), name).await? else {
+            return match self.create(name, input).await {
+                // Somebody else created it in between; what was asked for is a change now.
+                Err(CheckError::NameTaken(_)) => {
+                    let old = self.get(name).await?;
+                    Ok((self.change(old, valid, input.paused).await?, false))
+                }
+                created => Ok((created?, true)),
+            };
+        };
+        Ok((self.change(old, valid, input.paused).await?, false))
+    }
+
+    async fn change(
+        &self,
+        old: Configuration,
+        valid: ValidCheck,
+        paused: Option<bool>,
+    ) -> Result<Configuration, CheckError> {
+        let new = Configuration {
+            strategy_id: valid.strategy_id,
+            config: Doc(valid.config),
+            collectors: Some(Doc::of(&valid.collectors)?),
+            interval_seconds: valid.interval_seconds,
+            updated_at: self.clock.now(),
+            ..old.clone()
+        };
+        let same = new.strategy_id == old.strategy_id
+            && new.config == old.config
+            && new.collectors == old.collectors
+            && new.interval_seconds == old.interval_seconds;
+        if !same && !configurations::update(Conn::Db(&self.db), &new).await? {
+            return Err(CheckError::NotFound(old.name.into_string()));
+        }
+        if new.interval_seconds != old.interval_seconds {
+            for a in assignments::of_configuration(Conn::Db(&self.db), new.id).await? {
+                self.reschedule(a.system_id.as_str(), &new).await?;
+            }
+        }
+        match paused {
+            Some(paused) => self.set_paused(&new.id.to_string(), paused).await,
+            None => Ok(if same { old } else { new }),
+        }
+    }
+
+    /// Pauses or resumes a configuration: its assignments leave the health of their systems, or
+    /// come back; their schedule stays.
+    pub async fn set_paused(&self, key: &str, paused: bool) -> Result<Configuration, CheckError> {
+        let c = self.get(key).await?;
+        if c.paused == paused {
+            return Ok(c);
+        }
+        let now = self.clock.now();
+        let mut tx = self.writer.begin().await?;
+        let systems = self.locked_systems(&mut tx, c.id).await?;
+        self.writer
+            .write_with(
+                &mut tx,
+                &systems,
+                Cause::change(Some(c.id)),
+                async |tx: &mut Tx| {
+                    configurations::set_paused(Conn::Tx(tx), c.id, paused, now).await?;
+                    Ok(())
+                },
+            )
+            .await?;
+        tx.commit().await?;
+        self.get(&c.id.to_string()).await
+    }
+
+    /// Deletes a configuration with its assignments and runs.
+    pub async fn delete(&self, key: &str) -> Result<(), CheckError> {
+        let c = self.get(key).await?;
+        let mut tx = self.writer.begin().await?;
+        let systems = self.locked_systems(&mut tx, c.id).await?;
+        self.writer
+            .write_with(
+                &mut tx,
+                &systems,
+                Cause::change(None),
+                async |tx: &mut Tx| {
+                    configurations::delete(Conn::Tx(tx), c.id).await?;
+                    for system in &systems {
+                        self.announce(tx, system, c.id).await?;
+                    }
+                    Ok(())
+                },
+            )
+            .await?;
+        tx.commit().await?;
+        for system in &systems {
+            self.scheduler.cancel(system, c.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Locks a configuration and lists the systems it checks.
+    async fn locked_systems(&self, tx: &mut Tx, id: Id) -> Result<Vec<String>, DbError> {
+        Self::lock(tx, id).await?;
+        let assigned = assignments::of_configuration(Conn::Tx(tx), id).await?;
+        Ok(assigned
+            .into_iter()
+            .map(|a| a.system_id.into_string())
+            .collect())
+    }
+}
+
+fn taken(e: DbError, name: &str) -> CheckError {
+    if is_unique_violation(&e) {
+        CheckError::NameTaken(name.trim().to_owned())
+    } else {
+        CheckError::Db(e)
+    }
+}

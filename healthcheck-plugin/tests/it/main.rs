@@ -1,0 +1,14 @@
+//! Tests of the health checks. Names carry the acceptance cases of the specification.
+
+mod assertions;
+mod engine;
+mod evaluation;
+mod execution;
+mod history;
+mod numbers;
+mod outages;
+mod probe;
+mod routes;
+mod saving;
+mod schedule;
+mod world;

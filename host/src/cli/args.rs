@@ -1,0 +1,263 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Reactive automation for system health.
+#[derive(Debug, Parser)]
+#[command(name = "signalbox", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server.
+    Serve(ServeArgs),
+    /// Watch a service fail, an incident open, the service recover and the incident resolve.
+    Demo(DemoArgs),
+    /// Check YAML documents offline; exits 1 when there are errors.
+    Validate(ValidateArgs),
+    /// Evaluate an expression or template.
+    Eval(EvalArgs),
+    /// Show what documents would change on a server, and change it.
+    Apply(ApplyArgs),
+    /// List automations, switch them on or off, start one by hand.
+    Automations(AutomationsArgs),
+    /// List runs, show one with its steps, cancel one.
+    Runs(RunsArgs),
+    /// Show whether the server is ready and what its loops do.
+    Status(RemoteArgs),
+    /// Look at or run database migrations.
+    Migrate(MigrateArgs),
+}
+
+/// Where data lives and how the server is reached.
+#[derive(Debug, Args, Clone, Default)]
+pub struct SettingsArgs {
+    /// Configuration file (YAML). Flags win over environment variables, which win over the file.
+    #[arg(long, env = "SIGNALBOX_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder for the SQLite database, the encryption key and the administrator token [default: ./signalbox-data].
+    #[arg(long, env = "SIGNALBOX_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// postgres://… or sqlite://…; by default SQLite in the data folder.
+    #[arg(
+        long,
+        env = "SIGNALBOX_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub database_url: Option<String>,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Data and database.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// Address to listen on [default: 127.0.0.1:8080].
+    #[arg(long, env = "SIGNALBOX_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Log filter such as `info` or `automation_dispatch=debug` [default: info].
+    #[arg(long, env = "SIGNALBOX_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// `text` or `json` [default: text].
+    #[arg(long, env = "SIGNALBOX_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Stop when the incident has been resolved; fail when that has not happened within 90 s.
+    #[arg(long)]
+    pub once: bool,
+    /// Run on this Postgres database instead of a temporary SQLite file.
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Keep the data here instead of in a temporary folder, so that a killed demo can be continued.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of the API [default: a free port on 127.0.0.1].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Show the server's log too.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Files, or folders whose *.yaml and *.yml files are read.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Print the issues as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The expression or template.
+    #[arg(required_unless_present = "jsonl", value_name = "SOURCE")]
+    pub source: Option<String>,
+    /// `expression`, `template` or `condition`.
+    #[arg(long, default_value = "expression")]
+    pub mode: String,
+    /// The variables: JSON text, or @FILE.
+    #[arg(long, default_value = "{}", value_name = "JSON|@FILE")]
+    pub scope: String,
+    /// Freeze the clock at this instant (RFC 3339).
+    #[arg(long)]
+    pub now: Option<String>,
+    /// Missing references are errors.
+    #[arg(long)]
+    pub strict: bool,
+    /// Read one JSON request a line on standard input and answer one line each.
+    #[arg(long)]
+    pub jsonl: bool,
+}
+
+/// How a command finds the server.
+#[derive(Debug, Args, Clone)]
+pub struct RemoteArgs {
+    /// The server's address.
+    #[arg(
+        long,
+        env = "SIGNALBOX_SERVER",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
+    pub server: String,
+    /// API token; by default the administrator token in the data folder.
+    #[arg(
+        long,
+        env = "SIGNALBOX_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub token: Option<String>,
+    /// The data folder with the administrator token [default: ./signalbox-data].
+    #[arg(long, env = "SIGNALBOX_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Print JSON as the API answers it.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// Files, or folders whose *.yaml and *.yml files are read.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Change without asking.
+    #[arg(long)]
+    pub yes: bool,
+    /// The server.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+}
+
+/// `automations`.
+#[derive(Debug, Args)]
+pub struct AutomationsArgs {
+    /// What to do; without it, list.
+    #[command(subcommand)]
+    pub action: Option<AutomationsAction>,
+    /// The server.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+}
+
+/// What to do with automations.
+#[derive(Debug, Subcommand)]
+pub enum AutomationsAction {
+    /// Show one as YAML.
+    Show {
+        /// Id or name.
+        automation: String,
+    },
+    /// Let it fire.
+    Enable {
+        /// Id or name.
+        automation: String,
+    },
+    /// Stop it from firing; runs in progress go on.
+    Disable {
+        /// Id or name.
+        automation: String,
+    },
+    /// Delete it with its runs.
+    Delete {
+        /// Id or name.
+        automation: String,
+    },
+    /// Start a run by hand.
+    Run {
+        /// Id or name.
+        automation: String,
+        /// Effective trigger id; the first trigger by default.
+        #[arg(long)]
+        trigger: Option<String>,
+        /// Payload as JSON.
+        #[arg(long, default_value = "{}")]
+        payload: String,
+    },
+}
+
+/// `runs`.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// What to do; without it, list the newest.
+    #[command(subcommand)]
+    pub action: Option<RunsAction>,
+    /// Only runs with this status.
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only runs of this automation (id or name).
+    #[arg(long)]
+    pub automation: Option<String>,
+    /// How many, 1 to 200.
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+    /// The server.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+}
+
+/// What to do with runs.
+#[derive(Debug, Subcommand)]
+pub enum RunsAction {
+    /// Show a run with its steps, artifacts and log.
+    Show {
+        /// The run.
+        id: String,
+    },
+    /// Cancel a run.
+    Cancel {
+        /// The run.
+        id: String,
+        /// Why; kept with the run.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+/// `migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// `status` or `run`.
+    #[arg(value_parser = ["status", "run"])]
+    pub what: String,
+    /// Data and database.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}

@@ -1,0 +1,54 @@
+//! The command line: one file per command. `serve` and `demo` run the product, `validate` and
+//! `eval` work offline, everything else talks to a server through its API.
+
+mod apply;
+mod args;
+mod automations;
+mod eval;
+mod migrate;
+mod print;
+mod runs;
+mod serve;
+mod status;
+mod validate;
+
+pub use args::{Cli, Command, DemoArgs, RemoteArgs, SettingsArgs};
+
+use std::process::ExitCode;
+
+/// Runs a command; anything that fails ends in one message on standard error and a non-zero code.
+pub async fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Serve(a) => serve::run(a).await,
+        Command::Demo(a) => crate::demo::run(a).await,
+        Command::Validate(a) => validate::run(a).await,
+        Command::Eval(a) => eval::run(&a),
+        Command::Apply(a) => apply::run(a).await,
+        Command::Automations(a) => automations::run(a).await,
+        Command::Runs(a) => runs::run(a).await,
+        Command::Status(a) => status::run(a).await,
+        Command::Migrate(a) => migrate::run(a).await,
+    };
+    match result {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("error: {}", chain(&e));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes, each said once.
+fn chain(e: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in e.chain() {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    text
+}

@@ -1,0 +1,32 @@
+//! `signalbox serve`.
+
+use super::args::ServeArgs;
+use crate::{server, settings::Settings, token};
+use std::process::ExitCode;
+
+/// Runs the server until it is told to stop.
+pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(
+        &args.settings,
+        args.listen.as_deref(),
+        args.log.as_deref(),
+        args.log_format.as_deref(),
+    )?;
+    server::logging(&settings)?;
+    let running = server::start(&settings).await?;
+    if let Some(token) = &running.new_token {
+        println!(
+            "Administrator token (shown once, kept in {}):",
+            token::admin_token_path(&settings.data_dir).display()
+        );
+        println!("  {token}");
+    }
+    println!("Signalbox listens on http://{}", running.address);
+    let reason = server::stop_signal().await;
+    tracing::info!(
+        reason,
+        "Stopping: no new work is taken, running steps get 10 s to reach a checkpoint."
+    );
+    running.stop().await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,29 @@
+//! Which plugins this binary runs: plain code, one cargo feature each, in a fixed order.
+
+use plugin_api::{Migration, Plugin, PluginId};
+
+/// Every plugin compiled in. Order matters only where dependencies do not decide.
+pub fn plugins() -> Vec<Box<dyn Plugin>> {
+    vec![
+        Box::new(automation_dispatch::AutomationPlugin::default()),
+        Box::new(automation_api::AutomationApiPlugin),
+        #[cfg(feature = "catalog")]
+        Box::new(catalog_plugin::CatalogPlugin),
+        #[cfg(feature = "incident")]
+        Box::new(incident_plugin::IncidentPlugin),
+        #[cfg(feature = "healthcheck")]
+        Box::new(healthcheck_plugin::HealthcheckPlugin::default()),
+    ]
+}
+
+/// The migrations of every plugin that has tables, for `signalbox migrate`.
+pub fn migrations() -> Vec<(PluginId, &'static [Migration])> {
+    vec![
+        #[cfg(feature = "catalog")]
+        (PluginId::new("catalog"), catalog_plugin::MIGRATIONS),
+        #[cfg(feature = "incident")]
+        (PluginId::new("incident"), incident_plugin::MIGRATIONS),
+        #[cfg(feature = "healthcheck")]
+        (PluginId::new("healthcheck"), healthcheck_plugin::MIGRATIONS),
+    ]
+}

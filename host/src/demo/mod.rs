@@ -1,0 +1,11 @@
+//! `signalbox demo`: the main job on real input, told line by line.
+
+mod run;
+mod service;
+mod snapshot;
+mod story;
+
+pub use run::{apply_examples, run};
+pub use service::{Outage, Service};
+pub use snapshot::snapshot;
+pub use story::{Line, Snapshot, Story, finished, stuck};

@@ -1,0 +1,116 @@
+//! From settings to a running server, and its orderly end.
+
+use super::{
+    auth::Auth,
+    database::{self, Opened},
+    http,
+};
+use crate::{compose, settings::Settings, token};
+use anyhow::Context;
+use plugin_api::core::ShutdownReason;
+use plugin_runtime::{ConfigKey, Runtime};
+use std::{net::SocketAddr, sync::Arc};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+
+/// Where the encryption key of secret config fields may stand instead of in the data folder.
+const CONFIG_KEY: &str = "SIGNALBOX_CONFIG_KEY";
+
+/// A server that accepts requests.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The administrator token, if it was made by this start.
+    pub new_token: Option<String>,
+    runtime: Runtime,
+    opened: Opened,
+    stop: Arc<Notify>,
+    serving: JoinHandle<()>,
+}
+
+/// Listens, boots the plugins, opens the API.
+///
+/// # Errors
+/// A port in use, a database that cannot be reached, a plugin that does not start: each with what to
+/// do. Nothing stays started.
+pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
+    crate::tls::install();
+    let listener = TcpListener::bind(&settings.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}; choose another address with --listen",
+            settings.listen
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let opened = database::open(settings).await?;
+    let builder = Runtime::builder(opened.db.clone()).plugins(compose::plugins());
+    let variable = std::env::var(CONFIG_KEY).ok();
+    let builder = builder.config_key(ConfigKey::load(
+        variable.as_deref(),
+        &settings.data_dir.join("config-key"),
+    )?);
+    let readiness = builder.readiness();
+
+    let late = http::Late::default();
+    let stop = Arc::new(Notify::new());
+    let stopped = stop.clone();
+    let app = http::outer(readiness.clone(), late.clone());
+    let serving = plugin_api::spawn(async move {
+        let graceful = axum::serve(listener, app)
+            .with_graceful_shutdown(async move { stopped.notified().await });
+        if let Err(error) = graceful.await {
+            tracing::error!(%error, "The listener stopped.");
+        }
+    });
+
+    let booted = boot(builder, settings, &opened).await;
+    let (runtime, new_token) = match booted {
+        Ok(b) => b,
+        Err(e) => {
+            stop.notify_one();
+            serving.await.ok();
+            return Err(e);
+        }
+    };
+    late.open(http::api(
+        runtime.router(),
+        readiness,
+        Auth::new(opened.db.clone()),
+    ));
+    tracing::info!(%address, node = runtime.node_id(), "Ready.");
+    Ok(Running {
+        address,
+        new_token,
+        runtime,
+        opened,
+        stop,
+        serving,
+    })
+}
+
+async fn boot(
+    builder: plugin_runtime::Builder,
+    settings: &Settings,
+    opened: &Opened,
+) -> anyhow::Result<(Runtime, Option<String>)> {
+    let runtime = builder.boot().await.context("the server cannot start")?;
+    match token::ensure_admin(&opened.db, &*runtime.clock(), &settings.data_dir).await {
+        Ok(token) => Ok((runtime, token)),
+        Err(e) => {
+            runtime.shutdown(ShutdownReason::Error).await;
+            Err(e.context("the administrator token cannot be made"))
+        }
+    }
+}
+
+impl Running {
+    /// Stops in order: not ready any more, no new requests, runs get their time to a checkpoint,
+    /// plugins are cleaned up, the database is closed.
+    pub async fn stop(self) {
+        self.runtime.readiness().stopping();
+        self.stop.notify_one();
+        self.runtime.shutdown(ShutdownReason::Signal).await;
+        self.serving.abort();
+        self.opened.db.close().await;
+        drop(self.opened.lock);
+    }
+}

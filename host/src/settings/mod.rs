@@ -1,0 +1,222 @@
+//! Settings: configuration file < environment < flags, each value knowing where it came from, so
+//! that a message can name the place to change it.
+
+mod file;
+
+use crate::cli::{RemoteArgs, SettingsArgs};
+use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
+
+pub use file::FileSettings;
+
+/// Where a command finds its server.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    /// `http://…`, without `/api/v1`.
+    pub server: String,
+    /// A token given on the command line or in the environment.
+    pub token: Option<String>,
+    /// Where the administrator token lies otherwise.
+    pub data_dir: PathBuf,
+}
+
+impl From<&RemoteArgs> for Remote {
+    fn from(a: &RemoteArgs) -> Self {
+        Self {
+            server: a.server.clone(),
+            token: a.token.clone(),
+            data_dir: a.data_dir.clone().unwrap_or_else(default_data_dir),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything `serve` needs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Folder for database, key and token.
+    pub data_dir: PathBuf,
+    /// `sqlite://…` or `postgres://…`.
+    pub database_url: String,
+    /// Where the API listens.
+    pub listen: String,
+    /// Log filter.
+    pub log: String,
+    /// Log format.
+    pub log_format: LogFormat,
+    /// SQLite: sync at every commit, to survive power cuts too.
+    pub sqlite_full_sync: bool,
+    /// Connections of the main Postgres pool.
+    pub max_connections: u32,
+}
+
+/// The default data folder.
+pub fn default_data_dir() -> PathBuf {
+    PathBuf::from("signalbox-data")
+}
+
+impl Settings {
+    /// Merges file, environment and flags (clap has already put flags over environment).
+    pub fn load(
+        args: &SettingsArgs,
+        listen: Option<&str>,
+        log: Option<&str>,
+        log_format: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let file = match &args.config {
+            Some(path) => FileSettings::read(path)?,
+            None => FileSettings::default(),
+        };
+        let data_dir = args
+            .data_dir
+            .clone()
+            .or(file.data_dir)
+            .unwrap_or_else(default_data_dir);
+        let database_url = match args.database_url.clone().or(file.database_url) {
+            Some(url) => check_url(url)?,
+            None => sqlite_url(&data_dir)?,
+        };
+        let log_format = match log_format.map(str::to_owned).or(file.log_format).as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => bail!("log_format must be text or json, not {other:?}"),
+        };
+        Ok(Self {
+            data_dir,
+            database_url,
+            listen: listen
+                .map(str::to_owned)
+                .or(file.listen)
+                .unwrap_or_else(|| "127.0.0.1:8080".into()),
+            log: log
+                .map(str::to_owned)
+                .or(file.log)
+                .unwrap_or_else(|| "info".into()),
+            log_format,
+            sqlite_full_sync: file.sqlite_full_sync.unwrap_or(false),
+            max_connections: file.max_connections.unwrap_or(10),
+        })
+    }
+
+    /// Creates the data folder, readable by its owner only.
+    pub fn create_data_dir(&self) -> anyhow::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.data_dir)
+            .with_context(|| format!("cannot create the data folder {}", self.data_dir.display()))
+    }
+
+    /// True when the database is Postgres.
+    pub fn is_postgres(&self) -> bool {
+        self.database_url.starts_with("postgres")
+    }
+}
+
+fn check_url(url: String) -> anyhow::Result<String> {
+    let engines: &[(&str, bool)] = &[
+        ("sqlite:", cfg!(feature = "sqlite")),
+        ("postgres:", cfg!(feature = "postgres")),
+        ("postgresql:", cfg!(feature = "postgres")),
+    ];
+    match engines.iter().find(|(scheme, _)| url.starts_with(scheme)) {
+        Some((_, true)) => Ok(url),
+        Some((scheme, false)) => bail!(
+            "database_url begins with {scheme}, but this binary was built without that engine"
+        ),
+        None => bail!(
+            "database_url must begin with postgres:// or sqlite://, for example postgres://user@localhost/signalbox"
+        ),
+    }
+}
+
+/// The SQLite URL of a data folder. The path is percent-encoded as far as sqlx decodes it.
+pub fn sqlite_url(data_dir: &Path) -> anyhow::Result<String> {
+    let path = data_dir.join("signalbox.db");
+    let path = path
+        .to_str()
+        .with_context(|| format!("the data folder {} is not UTF-8", data_dir.display()))?;
+    Ok(format!(
+        "sqlite://{}",
+        path.replace('%', "%25")
+            .replace('?', "%3F")
+            .replace('#', "%23")
+    ))
+}
+
+/// A database URL without its password, for messages.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let authority = rest.split('/').next().unwrap_or(rest);
+    match authority.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split(':').next().unwrap_or("");
+            let tail = &rest[authority.len()..];
+            let tail = tail.split('?').next().unwrap_or(tail);
+            format!("{scheme}://{user}@{host}{tail}")
+        }
+        None => format!("{scheme}://{}", rest.split('?').next().unwrap_or(rest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_never_reaches_a_message() {
+        assert_eq!(
+            without_password("postgres://u:secret@db:5432/x?sslmode=require&password=p"),
+            "postgres://u@db:5432/x"
+        );
+        assert_eq!(
+            without_password("postgres://u:p@ss@db/x"),
+            "postgres://u@db/x"
+        );
+        assert_eq!(
+            without_password("sqlite://signalbox-data/signalbox.db"),
+            "sqlite://signalbox-data/signalbox.db"
+        );
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("signalbox.yaml");
+        std::fs::write(&path, "listen: 127.0.0.1:1\ndata_dir: /from/file\n").unwrap();
+        let args = SettingsArgs {
+            config: Some(path),
+            data_dir: Some("/from/flag".into()),
+            database_url: None,
+        };
+        let s = Settings::load(&args, None, None, None).unwrap();
+        assert_eq!(
+            (s.listen.as_str(), s.data_dir.to_str().unwrap()),
+            ("127.0.0.1:1", "/from/flag")
+        );
+        assert_eq!(s.database_url, "sqlite:///from/flag/signalbox.db");
+    }
+
+    #[test]
+    fn an_unknown_database_scheme_says_what_to_write() {
+        let args = SettingsArgs {
+            database_url: Some("mysql://x".into()),
+            ..Default::default()
+        };
+        let e = Settings::load(&args, None, None, None)
+            .unwrap_err()
+            .to_string();
+        assert!(e.contains("postgres://") && e.contains("sqlite://"), "{e}");
+    }
+}

@@ -1,0 +1,126 @@
+//! API tokens: random, stored hashed, the administrator's also in a file only its owner can read.
+
+use anyhow::{Context, bail};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use plugin_api::{Actor, ActorType, Clock, Db, Doc, Principal};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+plugin_api::statements! {
+    COUNT = "select count(*) from signalbox.api_tokens where name = $1";
+    INSERT = "insert into signalbox.api_tokens (hash, name, actor, rules, created_at) values ($1, $2, $3, $4, $5) on conflict do nothing";
+    BY_HASH = "select actor, rules from signalbox.api_tokens where hash = $1";
+}
+
+plugin_api::row! {
+    struct Found {
+        actor: Doc,
+        rules: Doc,
+    }
+}
+
+const ADMIN: &str = "administrator";
+
+/// Where the administrator token of a data folder is.
+pub fn admin_token_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("admin-token")
+}
+
+/// Reads the administrator token that `serve` left for the command line.
+pub fn read_admin_token(data_dir: &Path) -> anyhow::Result<String> {
+    let path = admin_token_path(data_dir);
+    match std::fs::read_to_string(&path) {
+        Ok(t) => Ok(t.trim().to_owned()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => bail!(
+            "there is no administrator token at {}; start `signalbox serve` first, name its data folder with --data-dir, or give a token with --token",
+            path.display()
+        ),
+        Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn hash(token: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(token.as_bytes()))
+}
+
+/// Writes a file that only its owner can read, complete or not at all.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    Ok(())
+}
+
+/// Makes sure that an administrator token exists; answers it when it was made now.
+///
+/// The file is written before the row: a crash between the two leaves a file whose token the next
+/// start adopts, never a row whose token nobody knows.
+pub async fn ensure_admin(
+    db: &Db,
+    clock: &dyn Clock,
+    data_dir: &Path,
+) -> anyhow::Result<Option<String>> {
+    if db.sql(COUNT).bind(ADMIN.to_owned()).one::<i64>().await? > 0 {
+        return Ok(None);
+    }
+    let path = admin_token_path(data_dir);
+    let token = match std::fs::read_to_string(&path) {
+        Ok(t) if t.trim().starts_with("sb_") => t.trim().to_owned(),
+        _ => {
+            let mut random = [0u8; 32];
+            getrandom::fill(&mut random)
+                .map_err(|e| anyhow::anyhow!("the system has no randomness: {e}"))?;
+            let token = format!("sb_admin_{}", URL_SAFE_NO_PAD.encode(random));
+            write_private(&path, &format!("{token}\n"))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            token
+        }
+    };
+    let actor = Actor {
+        kind: ActorType::User,
+        id: "administrator".into(),
+        name: Some("Administrator".into()),
+    };
+    let made = db
+        .sql(INSERT)
+        .bind(hash(&token))
+        .bind(ADMIN.to_owned())
+        .bind(Doc::of(&actor)?)
+        .bind(Doc(json!(["*"])))
+        .bind(clock.now())
+        .execute()
+        .await?;
+    if made == 0 {
+        // Another node was first: its token is the one, and ours would only mislead.
+        std::fs::remove_file(&path).ok();
+        return Ok(None);
+    }
+    Ok(Some(token))
+}
+
+/// The principal of a token. The look-up is by hash, so its time tells nothing about stored tokens.
+pub async fn principal(db: &Db, token: &str) -> Result<Option<Principal>, plugin_api::db::DbError> {
+    Ok(db
+        .sql(BY_HASH)
+        .bind(hash(token))
+        .optional::<Found>()
+        .await?
+        .map(|f| Principal {
+            actor: Actor::from_stored(&f.actor.0).0,
+            rules: f.rules.decode::<BTreeSet<String>>().unwrap_or_default(),
+        }))
+}

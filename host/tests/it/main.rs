@@ -1,0 +1,6 @@
+//! The binary as its users meet it: started, fed, killed, asked.
+
+mod bad_input;
+mod kill;
+mod support;
+mod two_nodes;

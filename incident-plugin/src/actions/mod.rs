@@ -1,0 +1,86 @@
+//! The actions of incidents; one file each.
+
+mod add_update;
+mod create;
+mod resolve;
+mod update_status;
+
+use crate::{
+    model::{Incident, UpdateId},
+    store::Store,
+};
+use automation_core::registry::{ActionCx, ActionDef, ActionResult, ArtifactTypeDef};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Every action.
+pub fn all(store: &Store) -> Vec<ActionDef> {
+    vec![
+        create::action(store.clone()),
+        resolve::action(store.clone()),
+        add_update::action(store.clone()),
+        update_status::action(store.clone()),
+    ]
+}
+
+/// Every artifact type.
+pub fn artifact_types() -> Vec<ArtifactTypeDef> {
+    vec![
+        ArtifactTypeDef::of::<IncidentArtifact>("incident", "Incident"),
+        ArtifactTypeDef::of::<UpdateArtifact>("incident_update", "Incident update"),
+    ]
+}
+
+/// What `create` and `resolve` leave behind.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct IncidentArtifact {
+    incident_id: String,
+    status: String,
+    severity: String,
+    system_ids: BTreeSet<String>,
+}
+
+impl From<Incident> for IncidentArtifact {
+    fn from(i: Incident) -> Self {
+        Self {
+            incident_id: i.id.to_string(),
+            status: i.status.as_str().into(),
+            severity: i.severity.as_str().into(),
+            system_ids: i.system_ids,
+        }
+    }
+}
+
+/// What `add_update` and `update_status` leave behind.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct UpdateArtifact {
+    update_id: String,
+    incident_id: String,
+}
+
+fn updated(incident: Incident, entry: Option<UpdateId>) -> ActionResult {
+    let id = incident.id.to_string();
+    ActionResult::artifact(&UpdateArtifact {
+        update_id: entry.map(|e| e.to_string()).unwrap_or_default(),
+        incident_id: id.clone(),
+    })
+    .external_id(id)
+}
+
+/// The incident an action is about: its config wins over the newest open artifact; a blank text
+/// counts as not given (`domains §1.8`).
+fn target(config: Option<&str>, cx: &ActionCx) -> Result<String, ActionResult> {
+    if let Some(id) = config.map(str::trim).filter(|id| !id.is_empty()) {
+        return Ok(id.to_owned());
+    }
+    cx.consumed
+        .get("incident")
+        .and_then(|a| a["incidentId"].as_str())
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            ActionResult::failed("No incidentId given and no upstream incident artifact found")
+        })
+}

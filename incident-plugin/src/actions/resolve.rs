@@ -1,0 +1,55 @@
+//! `incident.resolve`: resolves the given incident, or the one an earlier step opened.
+
+use super::{IncidentArtifact, target};
+use crate::store::Store;
+use async_trait::async_trait;
+use automation_core::registry::{Action, ActionCx, ActionDef, ActionResult};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The config.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Config {
+    /// Absent: the newest open incident artifact of this automation and context.
+    incident_id: Option<String>,
+    /// The timeline entry.
+    #[serde(default = "default_message")]
+    message: String,
+}
+
+fn default_message() -> String {
+    "Incident resolved".into()
+}
+
+struct Resolve(Store);
+
+#[async_trait]
+impl Action for Resolve {
+    type Config = Config;
+
+    async fn execute(&self, c: Config, cx: &ActionCx) -> ActionResult {
+        let id = match target(c.incident_id.as_deref(), cx) {
+            Ok(id) => id,
+            Err(failed) => return failed,
+        };
+        match self.0.resolve(&id, c.message).await {
+            Ok(incident) => {
+                ActionResult::artifact(&IncidentArtifact::from(incident)).external_id(id)
+            }
+            Err(e) => ActionResult::failed(e.to_string()),
+        }
+    }
+}
+
+/// The registration.
+pub fn action(store: Store) -> ActionDef {
+    ActionDef::new("resolve", Resolve(store))
+        .named(
+            "Resolve incident",
+            "Resolves an incident; one that is resolved already stays as it is.",
+        )
+        .category("Incidents")
+        .consumes("incident")
+        .produces("incident")
+}

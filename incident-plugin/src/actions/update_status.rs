@@ -1,0 +1,61 @@
+//! `incident.update_status`: moves an incident to a status.
+
+use super::{target, updated};
+use crate::{
+    model::{IncidentChange, Status},
+    store::Store,
+};
+use async_trait::async_trait;
+use automation_core::registry::{Action, ActionCx, ActionDef, ActionResult};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The config.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Config {
+    /// Absent: the newest open incident artifact of this automation and context.
+    incident_id: Option<String>,
+    /// The new status.
+    status: Status,
+    /// The timeline entry; `Status changed to <status>` by default.
+    message: Option<String>,
+}
+
+struct UpdateStatus(Store);
+
+#[async_trait]
+impl Action for UpdateStatus {
+    type Config = Config;
+
+    async fn execute(&self, c: Config, cx: &ActionCx) -> ActionResult {
+        let id = match target(c.incident_id.as_deref(), cx) {
+            Ok(id) => id,
+            Err(failed) => return failed,
+        };
+        let message = c
+            .message
+            .unwrap_or_else(|| format!("Status changed to {}", c.status.as_str()));
+        let change = IncidentChange {
+            status: Some(c.status),
+            message: Some(message),
+            ..Default::default()
+        };
+        match self.0.change(&id, change).await {
+            Ok((incident, entry)) => updated(incident, entry),
+            Err(e) => ActionResult::failed(e.to_string()),
+        }
+    }
+}
+
+/// The registration.
+pub fn action(store: Store) -> ActionDef {
+    ActionDef::new("update_status", UpdateStatus(store))
+        .named(
+            "Update incident status",
+            "Moves an incident to another status.",
+        )
+        .category("Incidents")
+        .consumes("incident")
+        .produces("incident_update")
+}

@@ -1,0 +1,246 @@
+//! `/incidents`: list, open, read, change, add to the timeline, resolve, delete.
+
+use crate::{
+    MANAGE, READ,
+    model::{
+        Incident, IncidentChange, IncidentError, IncidentId, NewIncident, Severity, Status, Update,
+    },
+    store::{ListFilter, Store},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use plugin_api::{
+    Ts,
+    http::{ApiJson, ApiQuery, FieldError, Page, PageQuery, Problem, Routes, fingerprint},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The plugin's routes.
+pub fn routes(store: Store) -> Routes {
+    Routes::new()
+        .get("/incidents", &READ, list)
+        .post("/incidents", &MANAGE, create)
+        .get("/incidents/{id}", &READ, get)
+        .patch("/incidents/{id}", &MANAGE, patch)
+        .delete("/incidents/{id}", &MANAGE, delete)
+        .post("/incidents/{id}/updates", &MANAGE, add_update)
+        .post("/incidents/{id}/resolve", &MANAGE, resolve)
+        .with_state(store)
+}
+
+impl From<IncidentError> for Problem {
+    fn from(e: IncidentError) -> Self {
+        match e {
+            IncidentError::NotFound(_) => Problem::not_found(e.to_string()),
+            IncidentError::Invalid { field, reason } => Problem::invalid(
+                e.to_string(),
+                vec![FieldError {
+                    pointer: format!("/{field}"),
+                    code: "bad_format".into(),
+                    message: reason.into(),
+                }],
+            ),
+            IncidentError::Db(e) => e.into(),
+            IncidentError::Corrupt { .. } | IncidentError::Entity(_) => Problem::internal(&e),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    /// A status, or `open` for all but resolved.
+    status: Option<String>,
+    system_id: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+async fn list(
+    State(store): State<Store>,
+    ApiQuery(q): ApiQuery<ListQuery>,
+) -> Result<Json<Page<Incident>>, Problem> {
+    let filters = fingerprint(&(&q.status, &q.system_id));
+    let filter = ListFilter {
+        open: q.status.as_deref() == Some("open"),
+        status: match q.status.as_deref() {
+            None | Some("open") => None,
+            Some(text) => Some(Status::parse(text).ok_or_else(|| {
+                Problem::bad_parameter("status must be open, investigating, identified, fixing, monitoring or resolved")
+            })?),
+        },
+        system_id: q.system_id,
+    };
+    let page = PageQuery {
+        limit: q.limit,
+        cursor: q.cursor,
+    };
+    let limit = page.limit()?;
+    let after = match page.cursor(&filters)? {
+        None => None,
+        Some(c) => {
+            let bad = || Problem::bad_parameter("the cursor is malformed; start again without it");
+            Some((
+                Ts::from_millis(c.key.parse().map_err(|_| bad())?),
+                c.id.parse::<IncidentId>().map_err(|_| bad())?,
+            ))
+        }
+    };
+    let items = store.page(&filter, after, limit + 1).await?;
+    Ok(Json(Page::cut(items, limit, &filters, |i| {
+        (i.created_at.millis().to_string(), i.id.to_string())
+    })))
+}
+
+/// An incident with its timeline.
+#[derive(Serialize)]
+struct Detail {
+    #[serde(flatten)]
+    incident: Incident,
+    updates: Vec<Update>,
+}
+
+async fn get(State(store): State<Store>, Path(id): Path<String>) -> Result<Json<Detail>, Problem> {
+    let incident = store.get(&id).await?;
+    let updates = store.updates(incident.id).await?;
+    Ok(Json(Detail { incident, updates }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    title: String,
+    description: Option<String>,
+    #[serde(default = "major")]
+    severity: Severity,
+    system_ids: BTreeSet<String>,
+    initial_message: Option<String>,
+    #[serde(default)]
+    suppress_notifications: bool,
+    #[serde(default)]
+    dedupe_open_for_system: bool,
+}
+
+fn major() -> Severity {
+    Severity::Major
+}
+
+async fn create(
+    State(store): State<Store>,
+    ApiJson(c): ApiJson<Create>,
+) -> Result<Response, Problem> {
+    let created = store
+        .create(NewIncident {
+            title: c.title,
+            description: c.description,
+            severity: c.severity,
+            system_ids: c.system_ids,
+            initial_message: c.initial_message,
+            suppress_notifications: c.suppress_notifications,
+            dedupe_open_for_system: c.dedupe_open_for_system,
+            request: None,
+        })
+        .await?;
+    let incident = created.into_incident();
+    let location = format!("/api/v1/incidents/{}", incident.id);
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(incident),
+    )
+        .into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patch {
+    title: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    description: Option<Option<String>>,
+    severity: Option<Severity>,
+    system_ids: Option<BTreeSet<String>>,
+    suppress_notifications: Option<bool>,
+    status: Option<Status>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(d).map(Some)
+}
+
+async fn patch(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+    ApiJson(p): ApiJson<Patch>,
+) -> Result<Json<Incident>, Problem> {
+    let change = IncidentChange {
+        title: p.title,
+        description: p.description,
+        severity: p.severity,
+        system_ids: p.system_ids,
+        suppress_notifications: p.suppress_notifications,
+        message: p
+            .status
+            .map(|s| format!("Status changed to {}", s.as_str())),
+        status: p.status,
+    };
+    Ok(Json(store.change(&id, change).await?.0))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddUpdate {
+    message: String,
+    status_change: Option<Status>,
+}
+
+async fn add_update(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+    ApiJson(u): ApiJson<AddUpdate>,
+) -> Result<Response, Problem> {
+    if u.message.trim().is_empty() {
+        return Err(IncidentError::Invalid {
+            field: "message",
+            reason: "write at least one character",
+        }
+        .into());
+    }
+    let change = IncidentChange {
+        status: u.status_change,
+        message: Some(u.message),
+        ..Default::default()
+    };
+    Ok((
+        StatusCode::CREATED,
+        Json(store.change(&id, change).await?.0),
+    )
+        .into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resolve {
+    message: Option<String>,
+}
+
+async fn resolve(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+    ApiJson(r): ApiJson<Resolve>,
+) -> Result<Json<Incident>, Problem> {
+    Ok(Json(
+        store
+            .resolve(&id, r.message.unwrap_or_else(|| "Incident resolved".into()))
+            .await?,
+    ))
+}
+
+async fn delete(State(store): State<Store>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    store.delete(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,40 @@
+//! What can go wrong in the database, and the few kinds callers act on.
+
+/// An error of the database driver. Its text may name tables and columns, never bound values.
+pub type DbError = sqlx::Error;
+
+/// A unique index or primary key refused the row: somebody else was first.
+pub fn is_unique_violation(e: &DbError) -> bool {
+    e.as_database_error()
+        .is_some_and(|d| d.is_unique_violation())
+}
+
+/// A referenced row is gone (`dispatch §3.12`: a driver treats its run as cancelled).
+pub fn is_foreign_key_violation(e: &DbError) -> bool {
+    e.as_database_error()
+        .is_some_and(|d| d.is_foreign_key_violation())
+}
+
+/// Waiting for a row or advisory lock took longer than the connection's `lock_timeout` of 30 s
+/// (Postgres `55P03`), or the SQLite writer stayed busy that long.
+pub fn is_lock_timeout(e: &DbError) -> bool {
+    e.as_database_error()
+        .and_then(|d| d.code())
+        .is_some_and(|c| c == "55P03" || c == "5" || c == "517" || c == "261")
+}
+
+/// The database cannot be reached or refused the connection: worth trying again later, and no
+/// statement about the data.
+pub fn is_unavailable(e: &DbError) -> bool {
+    match e {
+        DbError::Io(_)
+        | DbError::PoolTimedOut
+        | DbError::PoolClosed
+        | DbError::WorkerCrashed
+        | DbError::Tls(_) => true,
+        DbError::Database(d) => d
+            .code()
+            .is_some_and(|c| c.starts_with("08") || c.starts_with("57P")),
+        _ => false,
+    }
+}

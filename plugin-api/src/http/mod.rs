@@ -1,0 +1,12 @@
+//! HTTP routes as plugins declare them, in the form of `api §1`: rules enforced centrally, errors as
+//! problem documents, pages with opaque cursors, unknown request fields refused.
+
+mod body;
+mod page;
+mod problem;
+mod routes;
+
+pub use body::{ApiJson, ApiQuery, parse_body};
+pub use page::{Cursor, Page, PageQuery, fingerprint};
+pub use problem::{FieldError, Problem};
+pub use routes::{RouteInfo, Routes};

@@ -1,0 +1,108 @@
+//! Pages with opaque cursors (`api §1.8`): a cursor carries the sort key, the id and a fingerprint of
+//! the filters, so that no item is skipped or repeated while others are inserted.
+
+use super::Problem;
+use axum::http::StatusCode;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// A page of items.
+#[derive(Debug, Serialize)]
+pub struct Page<T> {
+    /// The items, in the collection's fixed order.
+    pub items: Vec<T>,
+    /// Where the next page starts; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// `?limit=` 1–200 (default 50) and `?cursor=`. Flatten it into a route's query type, or use it alone.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct PageQuery {
+    /// Page size, as text because query strings flatten as text.
+    #[serde(default)]
+    pub limit: Option<String>,
+    /// From a previous page.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// The page size.
+    pub fn limit(&self) -> Result<usize, Problem> {
+        match self.limit.as_deref().map(str::parse::<usize>) {
+            None => Ok(50),
+            Some(Ok(n @ 1..=200)) => Ok(n),
+            Some(_) => Err(Problem::bad_parameter(
+                "limit must be a whole number from 1 to 200",
+            )),
+        }
+    }
+    /// The cursor, checked against the filters in use.
+    pub fn cursor(&self, filters: &str) -> Result<Option<Cursor>, Problem> {
+        let Some(text) = &self.cursor else {
+            return Ok(None);
+        };
+        let bad = || {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad_cursor",
+                "The cursor is malformed or belongs to other filters; start again without it.",
+            )
+        };
+        let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
+        let (key, id, print): (String, String, String) =
+            serde_json::from_slice(&raw).map_err(|_| bad())?;
+        if print == filters {
+            Ok(Some(Cursor { key, id }))
+        } else {
+            Err(bad())
+        }
+    }
+}
+
+/// Where a page ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The sort key of the last item.
+    pub key: String,
+    /// Its id, which breaks ties.
+    pub id: String,
+}
+
+impl Cursor {
+    /// The text sent to clients.
+    pub fn encode(&self, filters: &str) -> String {
+        URL_SAFE_NO_PAD
+            .encode(serde_json::to_vec(&(&self.key, &self.id, filters)).expect("texts serialise"))
+    }
+}
+
+/// The fingerprint of a set of filters.
+pub fn fingerprint(filters: &impl Serialize) -> String {
+    let bytes = serde_json::to_vec(filters).unwrap_or_default();
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(&bytes)[..9])
+}
+
+impl<T> Page<T> {
+    /// Cuts a list fetched with `limit + 1` rows to a page; `key` gives sort key and id of an item.
+    pub fn cut(
+        mut items: Vec<T>,
+        limit: usize,
+        filters: &str,
+        key: impl Fn(&T) -> (String, String),
+    ) -> Self {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next_cursor = if more {
+            items.last().map(|i| {
+                let (key, id) = key(i);
+                Cursor { key, id }.encode(filters)
+            })
+        } else {
+            None
+        };
+        Self { items, next_cursor }
+    }
+}

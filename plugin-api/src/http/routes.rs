@@ -1,0 +1,162 @@
+//! A plugin's routes with the rule each of them needs. The rule is checked before the handler runs,
+//! in one place, never in the handler (`plugins §9`).
+
+use super::Problem;
+use crate::access::{AccessRule, Principal};
+use axum::{
+    Router,
+    extract::Request,
+    handler::Handler,
+    http::{Method, StatusCode},
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+
+/// A declared route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// HTTP method.
+    pub method: Method,
+    /// Path below `/api/v1`, in axum's form (`/systems/{id}`).
+    pub path: &'static str,
+    /// The rule a principal must hold.
+    pub rule: &'static str,
+}
+
+/// The routes of one plugin.
+pub struct Routes<S = ()> {
+    router: Router<S>,
+    table: Vec<RouteInfo>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// No routes yet.
+    pub fn new() -> Self {
+        Self {
+            router: Router::new(),
+            table: Vec::new(),
+        }
+    }
+
+    /// Adds a route.
+    ///
+    /// # Panics
+    /// On a method other than GET, POST, PUT, PATCH or DELETE, or a path that overlaps another: both
+    /// are mistakes of the program, found by the first start.
+    pub fn route<H, T>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        rule: &AccessRule,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone())
+            .unwrap_or_else(|_| panic!("method {method} of {path} cannot be routed"));
+        let rule = *rule;
+        let guarded = on(filter, handler).layer(axum::middleware::from_fn(
+            move |req: Request, next: Next| check(rule, req, next),
+        ));
+        self.router = self.router.route(path, guarded);
+        self.table.push(RouteInfo {
+            method,
+            path,
+            rule: rule.id,
+        });
+        self
+    }
+    /// `GET`.
+    pub fn get<H: Handler<T, S>, T: 'static>(
+        self,
+        path: &'static str,
+        rule: &AccessRule,
+        handler: H,
+    ) -> Self {
+        self.route(Method::GET, path, rule, handler)
+    }
+    /// `POST`.
+    pub fn post<H: Handler<T, S>, T: 'static>(
+        self,
+        path: &'static str,
+        rule: &AccessRule,
+        handler: H,
+    ) -> Self {
+        self.route(Method::POST, path, rule, handler)
+    }
+    /// `PUT`.
+    pub fn put<H: Handler<T, S>, T: 'static>(
+        self,
+        path: &'static str,
+        rule: &AccessRule,
+        handler: H,
+    ) -> Self {
+        self.route(Method::PUT, path, rule, handler)
+    }
+    /// `PATCH`.
+    pub fn patch<H: Handler<T, S>, T: 'static>(
+        self,
+        path: &'static str,
+        rule: &AccessRule,
+        handler: H,
+    ) -> Self {
+        self.route(Method::PATCH, path, rule, handler)
+    }
+    /// `DELETE`.
+    pub fn delete<H: Handler<T, S>, T: 'static>(
+        self,
+        path: &'static str,
+        rule: &AccessRule,
+        handler: H,
+    ) -> Self {
+        self.route(Method::DELETE, path, rule, handler)
+    }
+
+    /// Hands the handlers their state.
+    pub fn with_state(self, state: S) -> Routes {
+        Routes {
+            router: self.router.with_state(state),
+            table: self.table,
+        }
+    }
+}
+
+impl Routes {
+    /// The router and its table, for the runtime.
+    pub fn into_parts(self) -> (Router, Vec<RouteInfo>) {
+        (self.router, self.table)
+    }
+}
+
+async fn check(rule: AccessRule, req: Request, next: Next) -> Response {
+    let allowed = match req.extensions().get::<Principal>() {
+        Some(p) if rule.is_public || p.may(rule.id) => true,
+        Some(_) => {
+            return Problem::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                format!("This needs the access rule {}.", rule.id),
+            )
+            .into_response();
+        }
+        None => rule.is_public,
+    };
+    if !allowed {
+        return Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "Send a valid token: Authorization: Bearer <token>.",
+        )
+        .into_response();
+    }
+    next.run(req).await
+}

@@ -1,0 +1,221 @@
+//! Hints and signals between nodes over Postgres: one sending task, one listening task.
+//!
+//! The sender takes whatever has gathered, sends it, then rests for [`REST`], so a busy node costs
+//! the server at most one `NOTIFY` per rest however many hints it gives. The pace belongs to the
+//! network, so it is kept in real time, also under a test's virtual clock.
+
+use super::Topics;
+use crate::signals::SignalTransport;
+use plugin_api::{
+    BoxError, Clock, Db, SystemClock,
+    db::{DbError, Sql},
+    signal::SentSignal,
+};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgListener;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{sync::Notify, task::JoinHandle};
+
+const REST: Duration = Duration::from_millis(5);
+/// Between attempts to reach a server that is gone.
+const RETRY: Duration = Duration::from_secs(1);
+const CHANNEL: &str = "signalbox";
+/// Postgres refuses payloads of 8 000 bytes and more.
+const MAX_PAYLOAD: usize = 7800;
+
+const NOTIFY: Sql = Sql {
+    sqlite: "select $1",
+    postgres: "select pg_notify('signalbox', $1)",
+};
+
+#[derive(Serialize, Deserialize)]
+struct Message {
+    /// The sending node, which ignores its own words.
+    node: String,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    topics: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SentSignal>,
+}
+
+/// What waits to be sent.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    topics: Mutex<BTreeSet<String>>,
+    signals: Mutex<Vec<SentSignal>>,
+    wake: Notify,
+}
+
+impl Outgoing {
+    pub fn hint(&self, topic: &str) {
+        let mut topics = self.topics.lock().expect("outgoing hints");
+        if !topics.contains(topic) {
+            topics.insert(topic.to_owned());
+            self.wake.notify_one();
+        }
+    }
+    pub fn signal(&self, signal: SentSignal) {
+        self.signals.lock().expect("outgoing signals").push(signal);
+        self.wake.notify_one();
+    }
+    fn take(&self) -> (BTreeSet<String>, Vec<SentSignal>) {
+        (
+            std::mem::take(&mut *self.topics.lock().expect("outgoing hints")),
+            std::mem::take(&mut *self.signals.lock().expect("outgoing signals")),
+        )
+    }
+}
+
+impl SignalTransport for Arc<Outgoing> {
+    fn publish(&self, signal: &SentSignal) -> Result<(), BoxError> {
+        self.signal(signal.clone());
+        Ok(())
+    }
+}
+
+/// The connection of one node to the others.
+pub(crate) struct Wire {
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Wire {
+    /// Starts both tasks. `receive` gets the signals of other nodes.
+    pub fn start(
+        db: &Db,
+        node: &str,
+        topics: Arc<Topics>,
+        outgoing: Arc<Outgoing>,
+        receive: impl Fn(SentSignal) + Send + Sync + 'static,
+    ) -> Self {
+        let pools = db.separate(2);
+        let sender = send(pools.clone(), node.to_owned(), outgoing);
+        let listener = listen(pools, node.to_owned(), topics, receive);
+        Self {
+            tasks: [plugin_api::spawn(sender), plugin_api::spawn(listener)],
+        }
+    }
+}
+
+async fn send(db: Db, node: String, outgoing: Arc<Outgoing>) {
+    let pace = SystemClock::new();
+    loop {
+        outgoing.wake.notified().await;
+        let (topics, signals) = outgoing.take();
+        for message in messages(&node, topics, signals) {
+            let payload = serde_json::to_string(&message).expect("a message serialises");
+            if payload.len() > MAX_PAYLOAD {
+                tracing::warn!(
+                    bytes = payload.len(),
+                    "A signal is too large to reach clients of other nodes."
+                );
+                continue;
+            }
+            if let Err(error) = db.sql(NOTIFY).bind(payload).execute().await {
+                // Nothing is lost for good: listeners scan, and clients refetch.
+                tracing::warn!(%error, "Hints and signals could not be sent to other nodes.");
+            }
+        }
+        pace.sleep(REST).await;
+    }
+}
+
+/// Topics in as few messages as fit, each signal in its own.
+fn messages(
+    node: &str,
+    topics: BTreeSet<String>,
+    signals: Vec<SentSignal>,
+) -> impl Iterator<Item = Message> {
+    let mut parts: Vec<BTreeSet<String>> = Vec::new();
+    let mut room = 0;
+    for topic in topics {
+        // Quotes, comma and room for escapes.
+        let size = topic.len() * 2 + 4;
+        if size > room {
+            parts.push(BTreeSet::new());
+            room = MAX_PAYLOAD - 200 - node.len();
+        }
+        room = room.saturating_sub(size);
+        parts.last_mut().expect("just pushed").insert(topic);
+    }
+    let hints = parts.into_iter().map(|topics| (topics, None));
+    let signals = signals.into_iter().map(|s| (BTreeSet::new(), Some(s)));
+    let node = node.to_owned();
+    hints.chain(signals).map(move |(topics, signal)| Message {
+        node: node.clone(),
+        topics,
+        signal,
+    })
+}
+
+async fn listen(
+    db: Db,
+    node: String,
+    topics: Arc<Topics>,
+    receive: impl Fn(SentSignal) + Send + Sync,
+) {
+    let pace = SystemClock::new();
+    loop {
+        if let Err(error) = hear(&db, &node, &topics, &receive).await {
+            tracing::warn!(%error, "The connection that hears other nodes was lost; it is made again.");
+        }
+        pace.sleep(RETRY).await;
+    }
+}
+
+async fn hear(
+    db: &Db,
+    node: &str,
+    topics: &Topics,
+    receive: &(impl Fn(SentSignal) + Send + Sync),
+) -> Result<(), DbError> {
+    let Some(pool) = db.postgres() else {
+        return Ok(());
+    };
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.eager_reconnect(false);
+    listener.listen(CHANNEL).await?;
+    topics.wake_all();
+    while let Some(notification) = listener.try_recv().await? {
+        match serde_json::from_str::<Message>(notification.payload()) {
+            Ok(message) if message.node == node => {}
+            Ok(message) => {
+                for topic in &message.topics {
+                    topics.wake(topic);
+                }
+                message.signal.into_iter().for_each(receive);
+            }
+            Err(error) => tracing::warn!(%error, "A message of another node cannot be read."),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_topics_are_split_over_messages_that_fit() {
+        let topics: BTreeSet<String> = (0..2000).map(|i| format!("queue:number-{i}")).collect();
+        let parts: Vec<Message> = messages("n", topics.clone(), Vec::new()).collect();
+        assert!(parts.len() > 1);
+        let sizes = parts
+            .iter()
+            .map(|m| serde_json::to_string(m).unwrap().len());
+        assert!(sizes.max().unwrap() <= MAX_PAYLOAD);
+        let all: BTreeSet<String> = parts.into_iter().flat_map(|m| m.topics).collect();
+        assert_eq!(all, topics);
+    }
+}

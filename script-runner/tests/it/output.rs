@@ -1,0 +1,53 @@
+//! What comes back: codes, streams, limits (`scripts §6`).
+
+use crate::{run, shell};
+use plugin_api::masking::MaskSet;
+use script_runner::OUTPUT_LIMIT;
+use std::sync::Arc;
+
+#[tokio::test]
+async fn streams_and_exit_code_are_reported() {
+    let out = run(shell("echo out; echo err >&2; exit 3")).await;
+    assert_eq!(
+        (out.exit_code, out.stdout.as_str(), out.stderr.as_str()),
+        (3, "out", "err")
+    );
+    assert!(!out.timed_out && !out.truncated);
+}
+
+#[tokio::test]
+async fn a_signal_is_reported_as_shells_do() {
+    assert_eq!(run(shell("kill -9 $$")).await.exit_code, 137);
+}
+
+#[tokio::test]
+async fn standard_input_is_empty() {
+    assert_eq!(run(shell("cat; echo end")).await.stdout, "end");
+}
+
+#[tokio::test]
+async fn a_chatty_program_is_cut_and_not_blocked() {
+    let out = run(shell("yes 0123456789 | head -c 3000000; echo done >&2")).await;
+    assert_eq!(out.stderr, "done");
+    assert!(out.truncated);
+    assert!(out.stdout.len() <= OUTPUT_LIMIT && out.stdout.len() > OUTPUT_LIMIT - 16);
+    assert_eq!(out.exit_code, 0);
+}
+
+#[tokio::test]
+async fn a_secret_across_the_cut_leaves_nothing_behind() {
+    let secret = "s3cr3t-value-0123456789";
+    let mut spec = shell(&format!(
+        "head -c {} /dev/zero | tr '\\0' x; printf %s \"$TOKEN\"",
+        OUTPUT_LIMIT - 6
+    ));
+    spec.env.insert("TOKEN".into(), secret.into());
+    spec.mask = Arc::new(MaskSet::of([secret]));
+    let out = run(spec).await;
+    assert!(out.truncated);
+    assert!(
+        out.stdout.ends_with("x****"),
+        "{}",
+        &out.stdout[OUTPUT_LIMIT - 20..]
+    );
+}

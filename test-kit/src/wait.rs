@@ -1,0 +1,120 @@
+//! Waiting for something to become true: the only place in tests that knows real time. A predicate
+//! that is not true within [`LIMIT`] fails the test with what it waited for.
+
+use crate::VirtualClock;
+use std::time::{Duration, Instant};
+
+/// Real time after which a test gives up waiting.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test waits in real time for work done by other threads and by the database"
+)]
+mod real {
+    use super::*;
+    pub fn now() -> Instant {
+        Instant::now()
+    }
+    pub async fn pause(d: Duration) {
+        tokio::time::sleep(d).await;
+    }
+}
+
+/// Waits until the predicate answers true.
+///
+/// # Panics
+/// After [`LIMIT`], naming `what`.
+pub async fn eventually(predicate: impl AsyncFnMut() -> bool, what: &str) {
+    let mut predicate = predicate;
+    until(async || predicate().await.then_some(()), what).await;
+}
+
+/// As [`eventually`], with a limit of its own: for stories of whole processes.
+///
+/// # Panics
+/// After `limit`, naming `what`.
+pub async fn eventually_within(limit: Duration, predicate: impl AsyncFnMut() -> bool, what: &str) {
+    let mut predicate = predicate;
+    until_within(limit, async || predicate().await.then_some(()), what).await;
+}
+
+/// Waits until the closure answers a value.
+///
+/// # Panics
+/// After [`LIMIT`], naming `what`.
+pub async fn until<T>(probe: impl AsyncFnMut() -> Option<T>, what: &str) -> T {
+    until_within(LIMIT, probe, what).await
+}
+
+async fn until_within<T>(limit: Duration, probe: impl AsyncFnMut() -> Option<T>, what: &str) -> T {
+    let mut probe = probe;
+    let deadline = real::now() + limit;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        assert!(
+            real::now() < deadline,
+            "waited {limit:?} in vain for: {what}"
+        );
+        real::pause(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// Moves the clock by `step` again and again until the predicate answers true, giving the program a
+/// moment of real time after each step.
+///
+/// # Panics
+/// After [`LIMIT`] of real time, naming `what` and how far the clock was moved.
+pub async fn advance_until(
+    clock: &VirtualClock,
+    step: Duration,
+    predicate: impl AsyncFnMut() -> bool,
+    what: &str,
+) {
+    let mut predicate = predicate;
+    let deadline = real::now() + LIMIT;
+    let mut moved = Duration::ZERO;
+    loop {
+        for _ in 0..5 {
+            if predicate().await {
+                return;
+            }
+            real::pause(Duration::from_millis(2)).await;
+        }
+        assert!(
+            real::now() < deadline,
+            "moved the clock by {moved:?} in vain for: {what}"
+        );
+        clock.advance(step);
+        moved += step;
+    }
+}
+
+/// True when the predicate stays true for a moment of real time: for things that must *not* happen,
+/// after the last thing that could cause them has been waited for.
+pub async fn stays(predicate: impl AsyncFnMut() -> bool) -> bool {
+    let mut predicate = predicate;
+    for _ in 0..25 {
+        if !predicate().await {
+            return false;
+        }
+        real::pause(Duration::from_millis(4)).await;
+    }
+    true
+}
+
+/// Runs a future with a limit of real time, for what might hang.
+///
+/// # Panics
+/// After [`LIMIT`], naming `what`.
+pub async fn within<F: Future>(future: F, what: &str) -> F::Output {
+    tokio::select! {
+        biased;
+        value = future => value,
+        () = real::pause(LIMIT) => panic!("waited {LIMIT:?} in vain for: {what}"),
+    }
+}

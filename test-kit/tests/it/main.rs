@@ -1,0 +1,4 @@
+//! The kit tested on itself.
+
+mod clock;
+mod db;

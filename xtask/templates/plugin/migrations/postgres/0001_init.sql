@@ -1,0 +1,6 @@
+-- Items and how they are doing; read by the kind `sprocket`.
+create table sprocket_items (
+    id         text primary key,
+    status     text not null,
+    updated_at timestamptz not null
+);

@@ -1,0 +1,4 @@
+//! The plugin's own promises, on both engines.
+
+mod store;
+mod trigger;
