@@ -34,7 +34,7 @@ pub use builder::Builder;
 pub use config::{ConfigKey, KeyError};
 pub use error::BootError;
 pub use plugin_api::core::ShutdownReason;
-pub use readiness::{ProbeReport, Readiness, ReadinessReport, health_routes};
+pub use readiness::{Hold, ProbeReport, Readiness, ReadinessReport, health_routes};
 pub use rules::AccessRuleError;
 pub use runtime::Runtime;
 pub use signals::SignalTransport;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -83,6 +83,7 @@ struct Registered {
 pub struct Readiness {
     clock: Arc<dyn Clock>,
     stage: AtomicU8,
+    holds: AtomicUsize,
     probes: Mutex<Vec<Arc<Registered>>>,
     // Held while probing, so that concurrent requests share one round.
     cache: tokio::sync::Mutex<Option<(Ts, Vec<ProbeReport>)>>,
@@ -93,6 +94,7 @@ impl Readiness {
         Arc::new(Self {
             clock,
             stage: AtomicU8::new(Stage::Starting as u8),
+            holds: AtomicUsize::new(0),
             probes: Mutex::default(),
             cache: tokio::sync::Mutex::default(),
         })
@@ -100,6 +102,13 @@ impl Readiness {
 
     pub(crate) fn ready(&self) {
         self.stage.store(Stage::Ready as u8, Ordering::Release);
+    }
+
+    /// Keeps `/readyz` at 503 until the answer is dropped, for what the host has to do itself when
+    /// the plugins have booted.
+    pub fn hold(self: &Arc<Self>) -> Hold {
+        self.holds.fetch_add(1, Ordering::AcqRel);
+        Hold(self.clone())
     }
 
     /// From now on `/readyz` answers 503. The host calls it as soon as it is told to stop.
@@ -147,6 +156,9 @@ impl Readiness {
         let message = match stage {
             s if s == Stage::Starting as u8 => Some("the boot is not complete".to_owned()),
             s if s == Stage::Stopping as u8 => Some("the process is stopping".to_owned()),
+            _ if self.holds.load(Ordering::Acquire) > 0 => {
+                Some("the host is not open yet".to_owned())
+            }
             _ => None,
         };
         ProbeReport {
@@ -176,6 +188,15 @@ impl Readiness {
         let lines = futures::future::join_all(running).await;
         *cache = Some((self.clock.now(), lines.clone()));
         lines
+    }
+}
+
+/// What [`Readiness::hold`] answers.
+pub struct Hold(Arc<Readiness>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.holds.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

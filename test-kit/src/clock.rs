@@ -80,6 +80,13 @@ impl VirtualClock {
         live.next().map(|((at, _), _)| *at)
     }
 
+    /// How many sleep until exactly this instant.
+    pub fn sleeping_until(&self, at: Ts) -> usize {
+        let state = self.state.lock().expect("clock");
+        let sleepers = state.sleepers.range((at, 0)..=(at, u64::MAX));
+        sleepers.filter(|(_, s)| !s.is_closed()).count()
+    }
+
     fn move_to(&self, to: Ts) {
         loop {
             let mut state = self.state.lock().expect("clock");

@@ -67,6 +67,7 @@ both_engines! {
         db.db().sql(GONE).bind(broken).execute().await.unwrap();
         w.ping(None, 2).await;
         eventually(async || w.runs(sound).await.len() == 2, "the other fires").await;
+        w.until_calls(&["go", "go", "go"]).await;
         assert!(stays(async || w.calls().len() == 3).await, "once");
         w.node.shutdown().await;
     }

@@ -49,6 +49,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         &settings.data_dir.join("config-key"),
     )?);
     let readiness = builder.readiness();
+    // Ready means: the token exists and the API answers, not only that the plugins have booted.
+    let hold = readiness.hold();
 
     let late = http::Late::default();
     let stop = Arc::new(Notify::new());
@@ -76,6 +78,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         readiness,
         Auth::new(opened.db.clone()),
     ));
+    drop(hold);
     tracing::info!(%address, node = runtime.node_id(), "Ready.");
     Ok(Running {
         address,
