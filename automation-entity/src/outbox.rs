@@ -263,11 +263,17 @@ impl Loop {
             routed
                 .await
                 .unwrap_or_else(|_| Err("the router panicked".into()))?;
-            self.publish(&mut tx, &changes).await?;
-            tx.commit().await?;
-            Ok::<_, BoxError>(())
+            self.publish(&mut tx, &changes).await
         };
-        match done.await {
+        let done = match done.await {
+            Ok(()) => tx.commit().await.map_err(BoxError::from),
+            Err(error) => {
+                // Waited for, or the next pass would skip the rows as somebody else's.
+                tx.rollback().await.ok();
+                Err(error)
+            }
+        };
+        match done {
             Ok(()) => Ok(Pass {
                 routed: rows.len() as u64,
                 behind,
