@@ -18,6 +18,8 @@ pub struct Trigger {
     pub dwell: Option<Duration>,
     /// How often it must fire before a run starts.
     pub window: Option<Window>,
+    /// After a start, how long further firings with the same context key are held back.
+    pub cooldown: Option<Duration>,
 }
 
 impl Trigger {

@@ -1,6 +1,7 @@
 //! The suites of automation-core.
 mod conditions;
 mod definition;
+mod guards;
 mod properties;
 mod rendering;
 mod seeds;
