@@ -10,10 +10,10 @@
 //!
 //! - [`stage`] routes entity changes and dispatches the jobs that come of them; [`builtin`] arms
 //!   triggers that are set up per automation.
-//! - [`fire`] lets occurrences meet automations: [`gates`], the ledger, [`dwell`]s, [`concurrency`],
-//!   and the creation of runs.
+//! - [`fire`] lets occurrences meet automations: [`gates`], the ledger, [`window`]s, [`dwell`]s,
+//!   [`concurrency`], and the creation of runs.
 //! - [`walk`] decides what a run does next; [`drive`] performs it; [`commit`] writes it.
-//! - [`waits`] ends delays and `wait_until`; [`cancel`] ends runs; [`sweep`] is the backstop.
+//! - [`waits`] ends delays, `wait_until` and `wait_for_trigger`; [`cancel`] ends runs; [`sweep`] is the backstop.
 //!
 //! What holds always: every write of a run proves its lease epoch; whatever a decision wants done
 //! happens only after what it wrote has committed; a signal that is lost costs time, never
@@ -39,12 +39,14 @@ pub mod store;
 mod sweep;
 mod waits;
 mod walk;
+mod window;
 
 pub use cancel::CancelError;
 pub use dwell::Dwell;
 pub use engine::{ENGINE, Engine};
 pub use manual::{ManualRun, ManualRunError};
 pub use plugin::{AutomationPlugin, capabilities};
+pub use shared::Limits;
 
 /// Every statement of the crate, for the test that prepares them on both engines (decision 15).
 pub fn statements() -> Vec<(&'static str, plugin_api::db::Sql)> {
@@ -52,6 +54,8 @@ pub fn statements() -> Vec<(&'static str, plugin_api::db::Sql)> {
         cancel::ALL,
         commit::sql::ALL,
         concurrency::ALL,
+        concurrency::COOLING_ALL,
+        concurrency::queue::ALL,
         drive::ALL,
         dwell::ALL,
         fire::ledger::ALL,
@@ -59,6 +63,7 @@ pub fn statements() -> Vec<(&'static str, plugin_api::db::Sql)> {
         store::locks::ALL,
         store::runs::ALL,
         sweep::ALL,
+        window::ALL,
     ]
     .concat()
 }

@@ -6,14 +6,13 @@ use crate::{
     commit::{Applier, Committer},
     drive, dwell,
     engine::{ENGINE, Engine},
-    shared::Shared,
+    shared::{Limits, Shared},
     stage, sweep, waits,
 };
 use async_trait::async_trait;
 use automation_core::{
     access,
     builtin::{cron, interval, numeric_state},
-    definition::Mode,
     registry::{
         ACTIONS, ARTIFACT_TYPES, ActionDef, FILTERS, REGISTRIES, Registries, TRIGGERS,
         TriggerSource,
@@ -39,32 +38,29 @@ const READ_CONNECTIONS: u32 = 4;
 
 /// What this engine runs; everything else is refused when an automation is enabled.
 pub fn capabilities() -> Capabilities {
-    Capabilities::of(
-        &[
-            "action",
-            "choose",
-            "sequence",
-            "delay",
-            "variables",
-            "condition",
-            "stop",
-            "wait_until",
-        ],
-        false,
-    )
-    .without_mode(Mode::Queued)
+    Capabilities::all()
 }
 
 /// The plugin.
 #[derive(Default)]
 pub struct AutomationPlugin {
     options: EntityOptions,
+    limits: Limits,
 }
 
 impl AutomationPlugin {
     /// With settings of the entity layer.
     pub fn new(options: EntityOptions) -> Self {
-        Self { options }
+        Self {
+            options,
+            limits: Limits::default(),
+        }
+    }
+
+    /// With other limits for runs.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 }
 
@@ -102,6 +98,7 @@ impl Plugin for AutomationPlugin {
                 .category("Debugging"),
         )?;
         Ok(Box::new(Running {
+            limits: self.limits,
             registries,
             entities,
             schedules,
@@ -113,6 +110,7 @@ impl Plugin for AutomationPlugin {
 }
 
 struct Running {
+    limits: Limits,
     registries: Arc<Registries>,
     entities: Arc<EntityEngine>,
     schedules: Arc<Schedules>,
@@ -160,6 +158,8 @@ impl Registered for Running {
             filters: self.registries.filters().clone(),
             automations: Automations::new(store, self.registries.clone()),
             drivers: Default::default(),
+            settling: Default::default(),
+            limits: self.limits,
             artifact_checks: Default::default(),
         });
         self.schedules.bind(ctx.queues());
@@ -198,6 +198,7 @@ impl Registered for Running {
         let report = ctx.status().register("automation.sweep");
         self.tasks.lock().expect("tasks").extend([
             plugin_api::spawn(drive::renew(shared.clone())),
+            plugin_api::spawn(waits::listen(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),
         ]);

@@ -2,6 +2,7 @@
 //! (`dispatch §5.1`, R-17).
 
 use crate::{
+    concurrency::queue,
     dwell,
     fire::{Firing, Occurrence},
     shared::Shared,
@@ -87,6 +88,7 @@ impl Arming {
             }
         }
         shared.db.sql(dwell::DELETE_OF_DISABLED).execute().await?;
+        queue::cancel_disabled(shared).await?;
         self.serial = complete.then_some(serial);
         Ok(())
     }
@@ -136,6 +138,7 @@ async fn tick(
             actor: Actor::system(),
             context_key,
             entity: None,
+            cause: None,
         }),
     };
     fire_in_tx(shared, &[firing])

@@ -17,7 +17,7 @@ pub use task::{First, LiveRun, base_of};
 
 use crate::shared::Shared;
 use automation_core::{RunId, registry::Cancel};
-use plugin_api::{Ts, db::DbError, fail};
+use plugin_api::{Clock, Ts, db::DbError, fail};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -45,6 +45,7 @@ pub struct Drivers {
 struct Handle {
     epoch: i64,
     stop: watch::Sender<bool>,
+    nudge: Arc<Notify>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -75,6 +76,15 @@ impl Drivers {
         self.live.lock().expect("drivers").contains_key(&run)
     }
 
+    /// Ends when a run leaves, or after `limit`.
+    pub async fn leaving(&self, clock: &dyn Clock, limit: Duration) {
+        let left = self.left.notified();
+        tokio::select! {
+            () = left => {}
+            () = clock.sleep(limit) => {}
+        }
+    }
+
     /// Tells the driver of a run, if it is here, that the run is no longer its business: the action
     /// in flight hears of it through its [`Cancel`] token.
     pub fn stop(&self, run: RunId) {
@@ -83,7 +93,28 @@ impl Drivers {
         }
     }
 
-    fn enter(&self, run: RunId, epoch: i64) -> Option<(watch::Receiver<bool>, Cancel)> {
+    /// Tells the driver of a run, if it is here, that a lock of the run was fired.
+    pub fn nudge(&self, run: RunId) -> bool {
+        let live = self.live.lock().expect("drivers");
+        let here = live.get(&run);
+        if let Some(handle) = here {
+            handle.nudge.notify_one();
+        }
+        here.is_some()
+    }
+
+    /// Some node fired a lock whose run it does not drive: every driver looks.
+    pub fn nudge_all(&self) {
+        for handle in self.live.lock().expect("drivers").values() {
+            handle.nudge.notify_one();
+        }
+    }
+
+    fn enter(
+        &self,
+        run: RunId,
+        epoch: i64,
+    ) -> Option<(watch::Receiver<bool>, Cancel, Arc<Notify>)> {
         let mut live = self.live.lock().expect("drivers");
         if let Some(old) = live.get(&run) {
             if old.epoch >= epoch {
@@ -94,16 +125,18 @@ impl Drivers {
         }
         let (stop, cancel) = Cancel::new();
         let stopped = stop.subscribe();
+        let nudge = Arc::new(Notify::new());
         live.insert(
             run,
             Handle {
                 epoch,
                 stop,
+                nudge: nudge.clone(),
                 task: None,
             },
         );
         self.arrived.notify_one();
-        Some((stopped, cancel))
+        Some((stopped, cancel, nudge))
     }
 
     fn leave(&self, run: RunId, epoch: i64) {
@@ -132,10 +165,10 @@ impl Drivers {
 /// Starts driving a run whose lease this process holds.
 pub fn launch(shared: &Arc<Shared>, run: LiveRun) {
     let (id, epoch) = (run.head.run_id, run.epoch);
-    let Some((stopped, cancel)) = shared.drivers.enter(id, epoch) else {
+    let Some((stopped, cancel, nudge)) = shared.drivers.enter(id, epoch) else {
         return;
     };
-    let task = plugin_api::spawn(task::drive(shared.clone(), run, stopped, cancel));
+    let task = plugin_api::spawn(task::drive(shared.clone(), run, stopped, cancel, nudge));
     shared.drivers.attach(id, epoch, task);
 }
 
@@ -146,13 +179,13 @@ pub fn resume(shared: &Arc<Shared>, acquired: Acquired) {
         return;
     }
     let (id, epoch) = (acquired.run_id, acquired.epoch);
-    let Some((stopped, cancel)) = shared.drivers.enter(id, epoch) else {
+    let Some((stopped, cancel, nudge)) = shared.drivers.enter(id, epoch) else {
         return;
     };
     let shared2 = shared.clone();
     let task = plugin_api::spawn(async move {
         match load::load(&shared2, &acquired).await {
-            Ok(Some(run)) => task::drive(shared2, run, stopped, cancel).await,
+            Ok(Some(run)) => task::drive(shared2, run, stopped, cancel, nudge).await,
             Ok(None) => shared2.drivers.leave(id, epoch),
             Err(error) => {
                 tracing::error!(run_id = %id, %error, "A run could not be loaded; its lease runs out and it is tried again.");

@@ -7,6 +7,8 @@ mod sql;
 pub use sql::ALL;
 
 use crate::{
+    cancel::{self, Cause},
+    concurrency::queue,
     drive::{self, acquire},
     dwell,
     shared::Shared,
@@ -27,7 +29,7 @@ const BATCH: i64 = 500;
 const RECHECKS: i64 = 100;
 /// An `until` lock is re-checked when it was not evaluated for this long.
 const RECHECK_MS: i64 = 5 * 60_000;
-/// How long decisions are remembered.
+/// How long decisions are remembered, and occurrences counted by windows.
 const LEDGER_MS: i64 = 24 * 3_600_000;
 /// Items of one transaction; a failing one is split.
 const CHUNK: usize = 50;
@@ -86,9 +88,11 @@ pub async fn cycle(shared: &Arc<Shared>) -> u64 {
     }
     category!("locks", expired_locks(shared));
     category!("fired locks", fired_locks(shared));
+    category!("queues", queue::advance_all(shared));
     category!("dwells", expired_dwells(shared));
     category!("pruning", prune(shared));
     category!("stalled runs", stalled(shared));
+    category!("old runs", too_old(shared));
     shared.entities.wake();
     handled
 }
@@ -198,14 +202,30 @@ async fn expire_in_tx(shared: &Arc<Shared>, dwells: &[DwellId]) -> Result<(), Jo
 
 async fn prune(shared: &Arc<Shared>) -> Result<u64, BoxError> {
     let before: Ts = shared.clock.now().plus_millis(-LEDGER_MS);
-    let gone = shared
+    let mut gone = 0;
+    for prune in [sql::PRUNE_LEDGER, sql::PRUNE_WINDOWS] {
+        let query = shared.db.sql(prune).bind(before).bind(BATCH);
+        gone += query.execute().await?;
+    }
+    Ok(gone)
+}
+
+/// Runs that were active for longer than a run may be.
+async fn too_old(shared: &Arc<Shared>) -> Result<u64, BoxError> {
+    let before = shared.clock.now().plus_millis(-shared.limits.age_ms);
+    let runs: Vec<RunId> = shared
         .db
-        .sql(sql::PRUNE_LEDGER)
+        .sql(sql::TOO_OLD)
         .bind(before)
         .bind(BATCH)
-        .execute()
+        .all()
         .await?;
-    Ok(gone)
+    for chunk in runs.chunks(CHUNK) {
+        let db = &shared.db;
+        db.tx(async |tx| cancel::cancel_in(shared, tx, chunk, Cause::TooOld).await)
+            .await?;
+    }
+    Ok(runs.len() as u64)
 }
 
 /// `running` runs whose lease is free or has run out, oldest heartbeat first: recovered from their
@@ -239,6 +259,7 @@ async fn stalled(shared: &Arc<Shared>) -> Result<u64, BoxError> {
 /// At start: what this node may take over at once, without waiting for a cycle.
 pub async fn first(shared: &Arc<Shared>) -> Result<(), BoxError> {
     fired_locks(shared).await?;
+    queue::advance_all(shared).await?;
     stalled(shared).await?;
     Ok(())
 }

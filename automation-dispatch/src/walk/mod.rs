@@ -9,6 +9,7 @@
 //! the real decisions without a database.
 
 pub mod decide;
+pub mod frame;
 pub mod path;
 pub mod tree;
 pub mod view;

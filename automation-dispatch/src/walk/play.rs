@@ -80,6 +80,7 @@ pub struct Play {
     pub log: Vec<String>,
     /// Stop with a crash after this decision: acts are lost, the tree goes through JSON.
     pub crash_after: Option<usize>,
+    pub step_budget: u32,
     ids: Arc<AtomicU64>,
 }
 
@@ -104,6 +105,7 @@ impl Play {
             decisions: 0,
             log: Vec::new(),
             crash_after: None,
+            step_budget: super::decide::STEP_BUDGET,
             ids: Arc::default(),
         }
     }
@@ -145,6 +147,7 @@ impl Play {
             base: &self.base,
             now: self.now,
             ids: &fresh,
+            step_budget: self.step_budget,
         };
         let decision = decide(&mut self.walk, event, &cx);
         self.decisions += 1;
