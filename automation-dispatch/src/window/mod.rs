@@ -10,7 +10,7 @@ use crate::{concurrency, fire::LedgerKey};
 use automation_core::{AutomationId, definition::Refire};
 use decide::{Count, Newest};
 use plugin_api::{Id, Text, Ts, Tx, db::DbError};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 /// An occurrence to count.
 pub struct Ask<'a> {
@@ -54,12 +54,6 @@ plugin_api::batch_row! {
         recorded_at: Ts,
     }
 }
-plugin_api::batch_row! {
-    struct BucketRow { n: i64, automation_id: AutomationId, trigger_id: String, event_id: String, key: String, most: i64 }
-}
-plugin_api::row! {
-    struct TimeRow { n: i64, occurred_at: Ts }
-}
 plugin_api::row! {
     struct KnownRow { key: String, window_fired: Option<i64>, decision: Option<String> }
 }
@@ -69,11 +63,8 @@ plugin_api::statements! {
         sqlite: "insert into automation_window_events(id, automation_id, trigger_id, event_id, context_key, occurred_at, recorded_at) select value->>'id', value->>'automation_id', value->>'trigger_id', value->>'event_id', value->>'context_key', value->>'occurred_at', value->>'recorded_at' from json_each($1)",
         postgres: "insert into signalbox.automation_window_events(id, automation_id, trigger_id, event_id, context_key, occurred_at, recorded_at) select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])",
     };
-    /// The newest occurrences of each bucket.
-    pub NEWEST = {
-        sqlite: "select b.value->>'n' as n, e.occurred_at from json_each($1) b join automation_window_events e on e.id in (select i.id from automation_window_events i where i.automation_id = b.value->>'automation_id' and i.trigger_id = b.value->>'trigger_id' and i.event_id = b.value->>'event_id' and coalesce('k:' || i.context_key, '-') = b.value->>'key' order by i.occurred_at desc limit b.value->>'most')",
-        postgres: "select b.n, e.occurred_at from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[]) as b(n, automation_id, trigger_id, event_id, key, most), lateral (select i.occurred_at from signalbox.automation_window_events i where i.automation_id = b.automation_id and i.trigger_id = b.trigger_id and i.event_id = b.event_id and coalesce('k:' || i.context_key, '-') = b.key order by i.occurred_at desc limit b.most) e",
-    };
+    /// The newest occurrences of a bucket.
+    pub NEWEST = "select occurred_at from signalbox.automation_window_events where automation_id = $1 and trigger_id = $2 and event_id = $3 and coalesce('k:' || context_key, '-') = $4 order by occurred_at desc limit $5";
     pub KNOWN = {
         sqlite: "select key, window_fired, decision from automation_occurrences where key in (select value from json_each($1))",
         postgres: "select key, window_fired, decision from signalbox.automation_occurrences where key = any($1)",
@@ -112,7 +103,7 @@ pub async fn count(
     let keys: Vec<String> = asks.iter().map(|a| a.key.text().to_owned()).collect();
     let known: Vec<KnownRow> = tx.sql(KNOWN).texts(&keys).all().await?;
     let known: HashMap<String, KnownRow> = known.into_iter().map(|k| (k.key.clone(), k)).collect();
-    let mut newest = newest(tx, asks).await?;
+    let mut buckets: HashMap<Bucket<'_>, Newest> = HashMap::new();
     let (mut answers, mut rows, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for ask in asks {
         if !seen.insert(ask.key.text()) {
@@ -134,13 +125,12 @@ pub async fn count(
                 }));
             }
             _ => {
-                let times = newest.entry(bucket(ask)).or_default();
-                answers.push(Answer::Counted(times.add(
-                    ask.at,
-                    ask.count,
-                    ask.minutes,
-                    ask.refire,
-                )));
+                let times = match buckets.entry(bucket(ask)) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(newest(tx, ask).await?),
+                };
+                let count = times.add(ask.at, ask.count, ask.minutes, ask.refire);
+                answers.push(Answer::Counted(count));
                 rows.push(EventRow {
                     id: Id(ids()),
                     automation_id: ask.automation,
@@ -159,37 +149,16 @@ pub async fn count(
     Ok(answers)
 }
 
-async fn newest<'a>(tx: &mut Tx, asks: &[Ask<'a>]) -> Result<HashMap<Bucket<'a>, Newest>, DbError> {
-    let mut buckets: Vec<(Bucket<'a>, u32)> = Vec::new();
-    let mut places: HashMap<Bucket<'a>, usize> = HashMap::new();
-    for ask in asks {
-        let at = *places.entry(bucket(ask)).or_insert_with(|| {
-            buckets.push((bucket(ask), 0));
-            buckets.len() - 1
-        });
-        buckets[at].1 = buckets[at].1.max(ask.count);
-    }
-    let rows: Vec<BucketRow> = buckets
-        .iter()
-        .enumerate()
-        .map(
-            |(n, ((automation, trigger, event, partition), count))| BucketRow {
-                n: n as i64,
-                automation_id: *automation,
-                trigger_id: (*trigger).to_owned(),
-                event_id: (*event).to_owned(),
-                key: concurrency::index_key(partition.as_deref()),
-                most: i64::from(*count) + 1,
-            },
-        )
-        .collect();
-    let found: Vec<TimeRow> = tx.sql(NEWEST).rows(&rows).all().await?;
-    let mut times: Vec<Vec<Ts>> = vec![Vec::new(); buckets.len()];
-    for row in found {
-        if let Some(of_bucket) = times.get_mut(row.n as usize) {
-            of_bucket.push(row.occurred_at);
-        }
-    }
-    let of = |(b, times): ((Bucket<'a>, u32), Vec<Ts>)| (b.0, Newest::of(times));
-    Ok(buckets.into_iter().zip(times).map(of).collect())
+/// As many as the answer can depend on.
+async fn newest(tx: &mut Tx, ask: &Ask<'_>) -> Result<Newest, DbError> {
+    let times: Vec<Ts> = tx
+        .sql(NEWEST)
+        .bind(ask.automation)
+        .bind(ask.trigger.to_owned())
+        .bind(ask.event.to_owned())
+        .bind(concurrency::index_key(ask.partition.as_deref()))
+        .bind(i64::from(ask.count) + 1)
+        .all()
+        .await?;
+    Ok(Newest::of(times))
 }
