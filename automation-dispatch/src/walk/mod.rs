@@ -18,3 +18,5 @@ pub mod view;
 pub(crate) mod play;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_branches;

@@ -2,10 +2,12 @@
 //! `entity.md` 23. Every test runs on SQLite and on Postgres.
 
 mod basics;
+mod branches;
 mod dwells;
 mod guarantees;
 mod modes;
 mod recovery;
 mod statements;
 mod waits;
+mod windows;
 mod world;
