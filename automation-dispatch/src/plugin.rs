@@ -186,6 +186,7 @@ impl Registered for Running {
             // Nobody else can hold a lease on this database: those there are were left by a crash.
             drive::release_dead(shared).await?;
         }
+        shared.automations.store().migrate_data().await?;
         shared.automations.refresh().await?;
         // Subscriptions, consumers, router, sweeper; changes held back since `init` come last
         // (`dispatch §2`).
