@@ -2,7 +2,7 @@
 
 use crate::{
     automations::Automations,
-    builtin::{self, Arming, Cron, Interval, Log, Schedules},
+    builtin::{self, Arming, Cron, Interval, Log, Schedules, States},
     commit::{Applier, Committer},
     drive, dwell,
     engine::{ENGINE, Engine},
@@ -12,7 +12,7 @@ use crate::{
 use async_trait::async_trait;
 use automation_core::{
     access,
-    builtin::{cron, interval, numeric_state},
+    builtin::{cron, interval, numeric_state, state},
     registry::{
         ACTIONS, ARTIFACT_TYPES, ActionDef, FILTERS, REGISTRIES, Registries, TRIGGERS,
         TriggerSource,
@@ -92,6 +92,8 @@ impl Plugin for AutomationPlugin {
         triggers.register(cron(Arc::new(Cron(schedules.clone()))))?;
         triggers.register(interval(Arc::new(Interval(schedules.clone()))))?;
         triggers.register(numeric_state())?;
+        let states = States::new(&entities);
+        triggers.register(state(states.clone(), states.clone()))?;
         env.extension(&ACTIONS).register(
             ActionDef::new("log", Log)
                 .named("Log", "Writes one line to the run log")
@@ -102,6 +104,7 @@ impl Plugin for AutomationPlugin {
             registries,
             entities,
             schedules,
+            states,
             shared: OnceLock::new(),
             subscriptions: Mutex::default(),
             tasks: Mutex::default(),
@@ -114,6 +117,7 @@ struct Running {
     registries: Arc<Registries>,
     entities: Arc<EntityEngine>,
     schedules: Arc<Schedules>,
+    states: Arc<States>,
     shared: OnceLock<Arc<Shared>>,
     subscriptions: Mutex<Vec<Subscription>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -139,6 +143,8 @@ impl Registered for Running {
             self.registries.clone(),
             Arc::new(capabilities()),
         );
+        let history = Arc::new(SqlStore::new(reads.clone()));
+        self.states.bind(history.clone());
         let shared = Arc::new(Shared {
             committer: Committer::start(batch.clone(), applier.clone(), ctx.clock()),
             applier,
@@ -151,7 +157,7 @@ impl Registered for Running {
             hints: ctx.hints(),
             registries: self.registries.clone(),
             entities: self.entities.clone(),
-            history: Arc::new(SqlStore::new(reads)),
+            history,
             secrets: ctx.run_secrets(),
             services: ctx.services(),
             signals: ctx.signals(),
@@ -180,6 +186,7 @@ impl Registered for Running {
             // Nobody else can hold a lease on this database: those there are were left by a crash.
             drive::release_dead(shared).await?;
         }
+        shared.automations.store().migrate_data().await?;
         shared.automations.refresh().await?;
         // Subscriptions, consumers, router, sweeper; changes held back since `init` come last
         // (`dispatch §2`).

@@ -1,5 +1,6 @@
 //! The suites of automation-core.
 mod conditions;
+mod data_migrations;
 mod definition;
 mod guards;
 mod properties;
