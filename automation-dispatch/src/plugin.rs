@@ -6,8 +6,10 @@ use crate::{
     commit::{Applier, Committer},
     drive, dwell,
     engine::{ENGINE, Engine},
+    retention::{self, Retention},
     shared::Shared,
     stage, sweep, waits,
+    why::{self, Recorder},
 };
 use async_trait::async_trait;
 use automation_core::{
@@ -59,12 +61,22 @@ pub fn capabilities() -> Capabilities {
 #[derive(Default)]
 pub struct AutomationPlugin {
     options: EntityOptions,
+    retention: Retention,
 }
 
 impl AutomationPlugin {
     /// With settings of the entity layer.
     pub fn new(options: EntityOptions) -> Self {
-        Self { options }
+        Self {
+            options,
+            retention: Retention::default(),
+        }
+    }
+
+    /// With settings for how much history is kept.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
     }
 }
 
@@ -102,6 +114,7 @@ impl Plugin for AutomationPlugin {
                 .category("Debugging"),
         )?;
         Ok(Box::new(Running {
+            retention: self.retention,
             registries,
             entities,
             schedules,
@@ -113,6 +126,7 @@ impl Plugin for AutomationPlugin {
 }
 
 struct Running {
+    retention: Retention,
     registries: Arc<Registries>,
     entities: Arc<EntityEngine>,
     schedules: Arc<Schedules>,
@@ -160,6 +174,8 @@ impl Registered for Running {
             filters: self.registries.filters().clone(),
             automations: Automations::new(store, self.registries.clone()),
             drivers: Default::default(),
+            decisions: Recorder::new(ctx.clock(), self.retention.decisions_per_automation),
+            retention: self.retention,
             artifact_checks: Default::default(),
         });
         self.schedules.bind(ctx.queues());
@@ -200,6 +216,14 @@ impl Registered for Running {
             plugin_api::spawn(drive::renew(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),
+            plugin_api::spawn(why::run(
+                shared.clone(),
+                ctx.status().register("automation.decisions"),
+            )),
+            plugin_api::spawn(retention::run(
+                shared.clone(),
+                ctx.status().register("automation.retention"),
+            )),
         ]);
         sweep::first(shared).await?;
         let router = Arc::new(stage::Router(shared.clone()));
@@ -220,8 +244,10 @@ impl Registered for Running {
         for task in std::mem::take(&mut *self.tasks.lock().expect("tasks")) {
             task.abort();
         }
-        drive::close(shared).await?;
-        Ok(())
+        let closed = drive::close(shared).await;
+        // What has been decided up to here is told.
+        why::flush(shared).await;
+        Ok(closed?)
     }
 }
 

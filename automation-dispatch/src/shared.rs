@@ -4,6 +4,8 @@ use crate::{
     automations::Automations,
     commit::{Applier, Committer},
     drive::Drivers,
+    retention::Retention,
+    why::Recorder,
 };
 use automation_core::{registry::Registries, schema::ConfigCheck};
 use automation_entity::{EntityEngine, TransitionStore};
@@ -56,6 +58,10 @@ pub struct Shared {
     pub applier: Applier,
     /// Runs driven here.
     pub drivers: Drivers,
+    /// Takes what the gates decided, for the ring.
+    pub decisions: Recorder,
+    /// How much history is kept.
+    pub retention: Retention,
     /// Compiled schemas of artifacts and payloads.
     pub artifact_checks: Checks,
 }

@@ -6,6 +6,7 @@ use crate::{
     fire::{Firing, Occurrence},
     shared::Shared,
     stage::fire_in_tx,
+    why,
 };
 use automation_core::{
     registry::{Fire, Teardown, TriggerIdentity, TriggerSource},
@@ -86,7 +87,8 @@ impl Arming {
                 }
             }
         }
-        shared.db.sql(dwell::DELETE_OF_DISABLED).execute().await?;
+        let gone: Vec<dwell::Dwell> = shared.db.sql(dwell::DELETE_OF_DISABLED).all().await?;
+        why::switched_off(shared, &gone);
         self.serial = complete.then_some(serial);
         Ok(())
     }

@@ -19,6 +19,7 @@ use crate::{
     scope,
     shared::Shared,
     walk::view::{Base, Live, View},
+    why,
 };
 use plugin_api::{Actor, Ts, Tx, queue::JobError};
 use serde_json::{Value, json};
@@ -88,10 +89,11 @@ struct Judged {
 pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Result<(), JobError> {
     let now = shared.clock.now();
     let judged = judge(shared, firings, now).await;
-    let mut decisions = Vec::new();
+    let (mut decisions, mut noes) = (Vec::new(), Vec::new());
     let (mut arms, mut candidates) = (Vec::new(), Vec::new());
-    for j in judged {
+    for mut j in judged {
         tell(&j);
+        noes.extend(why::gate_said_no(&j.firing, &j.verdict, &mut j.base, now));
         let trigger = &j.firing.automation.program.triggers[j.firing.trigger];
         let key = LedgerKey::new(j.firing.automation.id, &trigger.id, &j.firing.occurrence.id);
         match j.verdict {
@@ -122,9 +124,8 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Resu
             _ => {}
         }
     }
-    if !decisions.is_empty() {
-        ledger::write(tx, now, &decisions).await?;
-    }
+    let fresh = ledger::write(tx, now, &decisions).await?;
+    why::conditions_said_no(shared, tx, noes, fresh);
     if !arms.is_empty() {
         dwell::arm(shared, tx, now, arms).await?;
     }

@@ -18,6 +18,7 @@ use crate::{
         tree::Walk,
         view::Base,
     },
+    why,
 };
 use automation_core::{RunId, definition::ConcurrencyScope};
 use plugin_api::{Actor, Ts, Tx, fail, queue::JobError};
@@ -80,6 +81,7 @@ pub async fn start(
     let fresh = record(tx, now, &candidates, &ids).await?;
     let admitted = admission(shared, tx, now, &candidates, &ids, fresh, &mut answers).await?;
     if admitted.is_empty() {
+        why::started(shared, tx, &candidates, &answers);
         return Ok(answers);
     }
     let asks: Vec<scope::Ask<'_>> = admitted
@@ -119,6 +121,7 @@ pub async fn start(
         tracing::debug!(automation = %candidate.automation.id, trigger = candidate.trigger_id, run = %ids[i], verdict = ?verdict, "A run was created.");
         launches.push((commit, verdict, candidate.automation.clone(), parts));
     }
+    why::started(shared, tx, &candidates, &answers);
     let shared = shared.clone();
     tx.after_commit(move || {
         for (commit, verdict, automation, parts) in launches {

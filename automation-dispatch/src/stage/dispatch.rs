@@ -7,6 +7,7 @@ use crate::{
     fire::{Firing, Occurrence, fire, firings},
     shared::Shared,
     waits::{RecheckAsk, Rechecked, recheck},
+    why,
 };
 use automation_entity::EntityChanged;
 use plugin_api::{
@@ -50,6 +51,7 @@ impl BatchHandler for Stage2 {
                         Err(e) => verdicts[at] = Verdict::Failed(e),
                     },
                     None => {
+                        why::not_enabled(shared, tx, automation_id, &event_id, &changed);
                         tracing::debug!(automation = %automation_id, "The automation of a job is gone or disabled.");
                     }
                 },
@@ -137,6 +139,12 @@ impl RawHookHandler for Emissions {
             .trigger(&self.event)
             .and_then(|t| t.context_key.as_ref().and_then(|key| key(&payload)));
         let automations = shared.automations.for_event(&self.event);
+        why::disabled(
+            shared,
+            &self.event,
+            &meta.delivery_id,
+            context_key.as_deref(),
+        );
         let occurrence = Arc::new(Occurrence {
             id: meta.delivery_id,
             at: meta.emitted_at,

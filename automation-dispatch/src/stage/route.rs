@@ -5,6 +5,7 @@ use crate::{
     dwell,
     shared::Shared,
     store::locks::{self, WokenRecord},
+    why,
 };
 use automation_core::LockId;
 use automation_entity::{ChangeRouter, EntityChanged};
@@ -44,6 +45,7 @@ impl ChangeRouter for Router {
                 jobs.push(job.enqueue(change.change_id)?);
             }
             for event in events {
+                why::changed_disabled(shared, tx, event, change);
                 for automation in shared.automations.for_event(event) {
                     let job = DispatchJob::Trigger {
                         automation_id: automation.id,

@@ -27,8 +27,6 @@ const BATCH: i64 = 500;
 const RECHECKS: i64 = 100;
 /// An `until` lock is re-checked when it was not evaluated for this long.
 const RECHECK_MS: i64 = 5 * 60_000;
-/// How long decisions are remembered.
-const LEDGER_MS: i64 = 24 * 3_600_000;
 /// Items of one transaction; a failing one is split.
 const CHUNK: usize = 50;
 
@@ -87,7 +85,7 @@ pub async fn cycle(shared: &Arc<Shared>) -> u64 {
     category!("locks", expired_locks(shared));
     category!("fired locks", fired_locks(shared));
     category!("dwells", expired_dwells(shared));
-    category!("pruning", prune(shared));
+    category!("pruning", crate::retention::in_sweep(shared));
     category!("stalled runs", stalled(shared));
     shared.entities.wake();
     handled
@@ -194,18 +192,6 @@ async fn expire_in_tx(shared: &Arc<Shared>, dwells: &[DwellId]) -> Result<(), Jo
     dwell::expire(shared, &mut tx, dwells).await?;
     tx.commit().await?;
     Ok(())
-}
-
-async fn prune(shared: &Arc<Shared>) -> Result<u64, BoxError> {
-    let before: Ts = shared.clock.now().plus_millis(-LEDGER_MS);
-    let gone = shared
-        .db
-        .sql(sql::PRUNE_LEDGER)
-        .bind(before)
-        .bind(BATCH)
-        .execute()
-        .await?;
-    Ok(gone)
 }
 
 /// `running` runs whose lease is free or has run out, oldest heartbeat first: recovered from their

@@ -12,5 +12,4 @@ plugin_api::statements! {
         sqlite: "update automation_runs set status = 'failed', error_code = 'state_missing', error_message = 'the stored state of the run is missing', finished_at = $1 where status in ('running', 'waiting') and started_at <= $2 and not exists (select 1 from automation_run_state s where s.run_id = automation_runs.id)",
         postgres: "update signalbox.automation_runs a set status = 'failed', error_code = 'state_missing', error_message = 'the stored state of the run is missing', finished_at = $1 where status in ('running', 'waiting') and started_at <= $2 and not exists (select 1 from signalbox.automation_run_state s where s.run_id = a.id)",
     };
-    pub PRUNE_LEDGER = "delete from signalbox.automation_occurrences where key in (select key from signalbox.automation_occurrences where decided_at < $1 order by decided_at limit $2)";
 }

@@ -69,7 +69,10 @@ fn numeric_state(numeric: &NumericState, scope: &dyn Scope, env: &Env<'_>, facts
         NumericValue::Expression(e) => match e.evaluate(scope, env) {
             Ok(value) => {
                 let said = text::bounds(&value, above, below);
-                facts.add(format!("numeric_state: {}", e.source().trim()), said);
+                facts.add(
+                    format!("numeric_state: {}", expression::source(e.program())),
+                    said,
+                );
                 if value.is_missing() {
                     // What it would have been read from.
                     expression::explain(e.program(), scope, env, facts);

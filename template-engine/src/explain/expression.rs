@@ -32,6 +32,13 @@ pub(super) fn explain(program: &Program, scope: &dyn Scope, env: &Env<'_>, facts
     walk.explain(root, facts);
 }
 
+/// The whole expression as it is written, without what may stand around it.
+pub(super) fn source(program: &Program) -> &str {
+    let ast = Ast::of(program);
+    let root = ast.roots().first().and_then(|id| ast.get(*id));
+    text::part(program.source(), root.map(|n| n.span).unwrap_or_default())
+}
+
 /// What evaluating a part gave.
 struct Seen {
     truthy: bool,

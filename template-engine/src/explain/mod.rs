@@ -26,6 +26,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::expression::Expression;
 use crate::scope::Scope;
+use crate::value::Value;
 
 /// How many facts one explanation has at most, the note that there are more included.
 pub const MAX_FACTS: usize = 8;
@@ -41,6 +42,16 @@ pub struct Fact {
     /// What it was: JSON text of the side that is not a literal, `3 == 4` when both are computed, `missing`, or a few
     /// words: `512, not above 800`.
     pub value: String,
+}
+
+impl Fact {
+    /// A fact about a value at hand.
+    pub fn of(source: impl Into<String>, value: &Value<'_>) -> Self {
+        Self {
+            source: text::source(source.into()),
+            value: text::value(value),
+        }
+    }
 }
 
 impl fmt::Display for Fact {
