@@ -6,8 +6,10 @@ use crate::{
     commit::{Applier, Committer},
     drive, dwell,
     engine::{ENGINE, Engine},
+    retention::{self, Retention},
     shared::{Limits, Shared},
     stage, sweep, waits,
+    why::{self, Recorder},
 };
 use async_trait::async_trait;
 use automation_core::{
@@ -46,6 +48,7 @@ pub fn capabilities() -> Capabilities {
 pub struct AutomationPlugin {
     options: EntityOptions,
     limits: Limits,
+    retention: Retention,
 }
 
 impl AutomationPlugin {
@@ -54,12 +57,19 @@ impl AutomationPlugin {
         Self {
             options,
             limits: Limits::default(),
+            retention: Retention::default(),
         }
     }
 
     /// With other limits for runs.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// With settings for how much history is kept.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
         self
     }
 }
@@ -101,6 +111,7 @@ impl Plugin for AutomationPlugin {
         )?;
         Ok(Box::new(Running {
             limits: self.limits,
+            retention: self.retention,
             registries,
             entities,
             schedules,
@@ -114,6 +125,7 @@ impl Plugin for AutomationPlugin {
 
 struct Running {
     limits: Limits,
+    retention: Retention,
     registries: Arc<Registries>,
     entities: Arc<EntityEngine>,
     schedules: Arc<Schedules>,
@@ -166,6 +178,8 @@ impl Registered for Running {
             drivers: Default::default(),
             settling: Default::default(),
             limits: self.limits,
+            decisions: Recorder::new(ctx.clock(), self.retention.decisions_per_automation),
+            retention: self.retention,
             artifact_checks: Default::default(),
         });
         self.schedules.bind(ctx.queues());
@@ -208,6 +222,14 @@ impl Registered for Running {
             plugin_api::spawn(waits::listen(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),
+            plugin_api::spawn(why::run(
+                shared.clone(),
+                ctx.status().register("automation.decisions"),
+            )),
+            plugin_api::spawn(retention::run(
+                shared.clone(),
+                ctx.status().register("automation.retention"),
+            )),
         ]);
         sweep::first(shared).await?;
         let router = Arc::new(stage::Router(shared.clone()));
@@ -228,8 +250,10 @@ impl Registered for Running {
         for task in std::mem::take(&mut *self.tasks.lock().expect("tasks")) {
             task.abort();
         }
-        drive::close(shared).await?;
-        Ok(())
+        let closed = drive::close(shared).await;
+        // What has been decided up to here is told.
+        why::flush(shared).await;
+        Ok(closed?)
     }
 }
 

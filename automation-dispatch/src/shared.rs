@@ -4,7 +4,9 @@ use crate::{
     automations::Automations,
     commit::{Applier, Committer},
     drive::Drivers,
+    retention::Retention,
     waits::Settling,
+    why::Recorder,
 };
 use automation_core::{registry::Registries, schema::ConfigCheck};
 use automation_entity::{EntityEngine, TransitionStore};
@@ -61,6 +63,10 @@ pub struct Shared {
     pub settling: Settling,
     /// What a run may not exceed.
     pub limits: Limits,
+    /// Takes what the gates decided, for the ring.
+    pub decisions: Recorder,
+    /// How much history is kept.
+    pub retention: Retention,
     /// Compiled schemas of artifacts and payloads.
     pub artifact_checks: Checks,
 }

@@ -7,6 +7,7 @@ use crate::{
     fire::{Firing, Occurrence},
     shared::Shared,
     stage::fire_in_tx,
+    why,
 };
 use automation_core::{
     registry::{Fire, Teardown, TriggerIdentity, TriggerSource},
@@ -87,7 +88,8 @@ impl Arming {
                 }
             }
         }
-        shared.db.sql(dwell::DELETE_OF_DISABLED).execute().await?;
+        let gone: Vec<dwell::Dwell> = shared.db.sql(dwell::DELETE_OF_DISABLED).all().await?;
+        why::switched_off(shared, &gone);
         queue::cancel_disabled(shared).await?;
         self.serial = complete.then_some(serial);
         Ok(())

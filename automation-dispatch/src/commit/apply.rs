@@ -2,6 +2,7 @@
 
 use super::{
     build::{Fence, RunCommit},
+    log_bound,
     rows::*,
     sql,
 };
@@ -308,6 +309,8 @@ async fn details(tx: &mut Tx, live: &[(&RunCommit, Verdict)]) -> Result<(), DbEr
     rows!(wakes, sql::INSERT_WAKES);
     rows!(checked, sql::CHECKED);
     rows!(logs, sql::INSERT_LOGS);
+    let logging = live.iter().filter(|(c, _)| !c.logs.is_empty());
+    log_bound::cut(tx, logging.map(|(c, _)| c.head.run_id.uuid()).collect()).await?;
     Ok(())
 }
 

@@ -81,7 +81,7 @@ plugin_api::statements! {
     pub DUE = "select id from signalbox.automation_dwell_timers where fire_at <= $1 order by fire_at, id limit $2";
     pub OF_AUTOMATION = "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at from signalbox.automation_dwell_timers where automation_id = $1 order by fire_at, id";
     /// Disabling an automation ends what it has armed (`dispatch §6.5`).
-    pub DELETE_OF_DISABLED = "delete from signalbox.automation_dwell_timers where automation_id in (select id from signalbox.automations where status = 'disabled')";
+    pub DELETE_OF_DISABLED = "delete from signalbox.automation_dwell_timers where automation_id in (select id from signalbox.automations where status = 'disabled') returning id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, fire_at, created_at";
 }
 
 /// Inserts what is not there; answers what was inserted.
@@ -98,18 +98,18 @@ pub(super) async fn claim(tx: &mut Tx, ids: &[DwellId]) -> Result<Vec<DwellId>, 
     tx.sql(CLAIM).ids(&ids).all().await
 }
 
-/// Deletes the dwell of a key.
+/// Deletes the dwell of a key; true when there was one.
 pub(super) async fn delete_by_key(
     tx: &mut Tx,
     automation: AutomationId,
     trigger: &str,
     context_key: Option<&str>,
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
     tx.sql(DELETE_BY_KEY)
         .bind(automation)
         .bind(trigger.to_owned())
         .bind(context_key.map(Text::new))
         .execute()
         .await
-        .map(drop)
+        .map(|n| n > 0)
 }

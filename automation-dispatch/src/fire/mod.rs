@@ -21,7 +21,7 @@ use crate::{
     scope,
     shared::Shared,
     walk::view::{Base, Live, View},
-    window,
+    why, window,
 };
 use automation_core::compiled::CompiledTrigger;
 use plugin_api::{Actor, Cause, Ts, Tx, queue::JobError};
@@ -96,10 +96,11 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Resu
     let now = shared.clock.now();
     let mut judged = judge(shared, firings, now).await;
     count(shared, tx, &mut judged, now).await?;
-    let mut decisions = Vec::new();
+    let (mut decisions, mut noes) = (Vec::new(), Vec::new());
     let (mut arms, mut candidates) = (Vec::new(), Vec::new());
-    for j in judged {
+    for mut j in judged {
         tell(&j);
+        noes.extend(why::gate_said_no(&j.firing, &j.verdict, &mut j.base, now));
         let automation = &j.firing.automation;
         let trigger = &automation.program.triggers[j.firing.trigger];
         match j.verdict {
@@ -138,9 +139,8 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Resu
             _ => {}
         }
     }
-    if !decisions.is_empty() {
-        ledger::write(tx, now, &decisions).await?;
-    }
+    let fresh = ledger::write(tx, now, &decisions).await?;
+    why::conditions_said_no(shared, tx, noes, fresh);
     if !arms.is_empty() {
         dwell::arm(shared, tx, now, arms).await?;
     }
@@ -223,11 +223,14 @@ async fn count(
         let j = &mut judged[i];
         let program = &j.firing.automation.program;
         let trigger = &program.triggers[j.firing.trigger];
-        let of = trigger.window.as_ref().map_or(0, |w| w.count);
+        let partition = match &j.verdict {
+            Verdict::Count { partition } => partition.clone(),
+            _ => None,
+        };
         let env = Env::new(&shared.filters, now.timestamp());
         j.verdict = match answer {
             window::Answer::Decided => Verdict::Duplicate,
-            window::Answer::Counted(c) if !c.fires => Verdict::WindowHeld { n: c.n, of },
+            window::Answer::Counted(c) if !c.fires => Verdict::WindowHeld { n: c.n, partition },
             window::Answer::Counted(_) => {
                 gates::after_window(program, trigger, &view(&j.base), &env)
             }

@@ -17,6 +17,7 @@ use crate::{
     scope,
     shared::Shared,
     walk::view::Base,
+    why,
 };
 use automation_core::{RunId, definition::ConcurrencyScope};
 use plugin_api::{Actor, Cause, Ts, Tx, fail, queue::JobError};
@@ -62,13 +63,21 @@ pub enum Started {
     /// A run was created.
     Run(RunId),
     /// A run was created and waits for its turn.
-    Queued(RunId),
+    Queued {
+        /// The run.
+        run: RunId,
+        /// Pending runs before it.
+        ahead: u64,
+    },
     /// Its bucket refused it.
     Refused,
     /// Its own automation led to it.
     Loop,
     /// Its trigger cools down.
-    Cooldown,
+    Cooldown {
+        /// When it may fire again.
+        until: Ts,
+    },
     /// It was decided before.
     Duplicate,
 }
@@ -91,12 +100,13 @@ pub async fn start(
     let admitted = admission(shared, tx, now, &candidates, &ids, fresh, &mut answers).await?;
     record_others(tx, now, &candidates, &answers).await?;
     if admitted.is_empty() {
+        why::started(shared, tx, &candidates, &answers);
         return Ok(answers);
     }
     let walking: Vec<usize> = admitted
         .iter()
         .copied()
-        .filter(|i| !matches!(answers[*i], Started::Queued(_)))
+        .filter(|i| !matches!(answers[*i], Started::Queued { .. }))
         .collect();
     let asks: Vec<scope::Ask<'_>> = walking
         .iter()
@@ -136,6 +146,7 @@ pub async fn start(
             answers[i] = Started::Duplicate;
         }
     }
+    why::started(shared, tx, &candidates, &answers);
     Ok(answers)
 }
 
@@ -207,8 +218,8 @@ async fn record_others(
         .zip(answers)
         .filter_map(|(c, answer)| {
             let decision = match answer {
-                Started::Queued(run) => Decision::RunQueued(*run),
-                Started::Refused | Started::Loop | Started::Cooldown => Decision::RunRefused,
+                Started::Queued { run, .. } => Decision::RunQueued(*run),
+                Started::Refused | Started::Loop | Started::Cooldown { .. } => Decision::RunRefused,
                 Started::Run(_) | Started::Duplicate => return None,
             };
             Some((c.ledger.clone()?, decision))
@@ -224,7 +235,7 @@ async fn cooling(
     now: Ts,
     candidates: &[Candidate],
     fresh: &[usize],
-) -> Result<HashSet<i64>, JobError> {
+) -> Result<HashMap<i64, Ts>, JobError> {
     let asks: Vec<Cooling> = fresh
         .iter()
         .filter_map(|i| {
@@ -289,8 +300,10 @@ async fn admission(
             format!("{automation}|{}", candidate.trigger_id),
             candidate.context_key.clone(),
         );
-        if cooling.contains(&(i as i64)) || cooled.contains(&cooldown_key) {
-            answers[i] = Started::Cooldown;
+        let last = cooling.get(&(i as i64)).copied();
+        if let Some(last) = last.or(cooled.contains(&cooldown_key).then_some(now)) {
+            let until = last.plus_millis(candidate.cooldown_ms.unwrap_or_default());
+            answers[i] = Started::Cooldown { until };
             continue;
         }
         let bucket = bucket(candidate);
@@ -301,8 +314,9 @@ async fn admission(
                 Started::Run(ids[i])
             }
             Admission::Queue => {
+                let ahead = in_bucket.pending;
                 in_bucket.pending += 1;
-                Started::Queued(ids[i])
+                Started::Queued { run: ids[i], ahead }
             }
             Admission::Replace => {
                 // Those of this very batch are not rows yet: the last one of them stands.

@@ -31,8 +31,8 @@ pub enum Verdict {
     WindowHeld {
         /// Occurrences counted.
         n: u32,
-        /// Occurrences needed.
-        of: u32,
+        /// The partition they were counted in.
+        partition: Option<String>,
     },
     /// It was decided before.
     Duplicate,

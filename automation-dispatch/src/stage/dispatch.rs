@@ -11,6 +11,7 @@ use crate::{
         event::{self, EventAsk},
         recheck,
     },
+    why,
 };
 use automation_core::{AutomationId, RunId};
 use automation_entity::EntityChanged;
@@ -52,7 +53,7 @@ impl BatchHandler for Stage2 {
         let shared = &self.0;
         shared.automations.refresh().await?;
         let mut verdicts: Vec<Verdict> = jobs.iter().map(|_| Verdict::Done).collect();
-        let mut sorted = self.sort(jobs, &mut verdicts);
+        let mut sorted = self.sort(tx, jobs, &mut verdicts);
         // Waits first: of other automations by their own jobs, of an automation that is triggered
         // here by the trigger job (`dispatch §5.7`).
         let own = own_locks(tx, &sorted.triggers).await?;
@@ -89,7 +90,7 @@ impl BatchHandler for Stage2 {
 }
 
 impl Stage2 {
-    fn sort(&self, jobs: &[Job], verdicts: &mut [Verdict]) -> Sorted {
+    fn sort(&self, tx: &mut Tx, jobs: &[Job], verdicts: &mut [Verdict]) -> Sorted {
         let shared = &self.0;
         let mut sorted = Sorted::default();
         for (at, job) in jobs.iter().enumerate() {
@@ -108,6 +109,7 @@ impl Stage2 {
                         Err(e) => verdicts[at] = Verdict::Failed(e),
                     },
                     None => {
+                        why::not_enabled(shared, tx, automation_id, &event_id, &changed);
                         tracing::debug!(automation = %automation_id, "The automation of a job is gone or disabled.");
                     }
                 },
@@ -228,6 +230,12 @@ impl RawHookHandler for Emissions {
             .trigger(&self.event)
             .and_then(|t| t.context_key.as_ref().and_then(|key| key(&payload)));
         let automations = shared.automations.for_event(&self.event);
+        why::disabled(
+            shared,
+            &self.event,
+            &meta.delivery_id,
+            context_key.as_deref(),
+        );
         let occurrence = Arc::new(Occurrence {
             id: meta.delivery_id,
             at: meta.emitted_at,

@@ -6,6 +6,7 @@ use crate::{
     shared::Shared,
     store::locks::{self, WokenRecord},
     waits::event,
+    why,
 };
 use automation_core::LockId;
 use automation_entity::{ChangeRouter, EntityChanged};
@@ -54,6 +55,7 @@ impl ChangeRouter for Router {
                 jobs.push(job.enqueue(change.change_id)?);
             }
             for event in events {
+                why::changed_disabled(shared, tx, event, change);
                 let waiting = awaiting.get(&(event.clone(), Some(change.id.clone())));
                 for lock in waiting.into_iter().flatten() {
                     let job = DispatchJob::EventWake {

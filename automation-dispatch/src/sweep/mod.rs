@@ -29,8 +29,6 @@ const BATCH: i64 = 500;
 const RECHECKS: i64 = 100;
 /// An `until` lock is re-checked when it was not evaluated for this long.
 const RECHECK_MS: i64 = 5 * 60_000;
-/// How long decisions are remembered, and occurrences counted by windows.
-const LEDGER_MS: i64 = 24 * 3_600_000;
 /// Items of one transaction; a failing one is split.
 const CHUNK: usize = 50;
 
@@ -90,7 +88,7 @@ pub async fn cycle(shared: &Arc<Shared>) -> u64 {
     category!("fired locks", fired_locks(shared));
     category!("queues", queue::advance_all(shared));
     category!("dwells", expired_dwells(shared));
-    category!("pruning", prune(shared));
+    category!("pruning", crate::retention::in_sweep(shared));
     category!("stalled runs", stalled(shared));
     category!("old runs", too_old(shared));
     shared.entities.wake();
@@ -198,16 +196,6 @@ async fn expire_in_tx(shared: &Arc<Shared>, dwells: &[DwellId]) -> Result<(), Jo
     dwell::expire(shared, &mut tx, dwells).await?;
     tx.commit().await?;
     Ok(())
-}
-
-async fn prune(shared: &Arc<Shared>) -> Result<u64, BoxError> {
-    let before: Ts = shared.clock.now().plus_millis(-LEDGER_MS);
-    let mut gone = 0;
-    for prune in [sql::PRUNE_LEDGER, sql::PRUNE_WINDOWS] {
-        let query = shared.db.sql(prune).bind(before).bind(BATCH);
-        gone += query.execute().await?;
-    }
-    Ok(gone)
 }
 
 /// Runs that were active for longer than a run may be.

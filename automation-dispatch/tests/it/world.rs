@@ -291,6 +291,16 @@ impl World {
     }
 
     pub async fn boot(db: &TestDb, shared: Arc<Shared>, clock: Arc<VirtualClock>) -> Self {
+        Self::boot_with(db, shared, clock, AutomationPlugin::default()).await
+    }
+
+    /// Boots with an engine of other settings.
+    pub async fn boot_with(
+        db: &TestDb,
+        shared: Arc<Shared>,
+        clock: Arc<VirtualClock>,
+        engine: AutomationPlugin,
+    ) -> Self {
         let (gate, opened) = watch::channel(false);
         let handle: Arc<OnceLock<EntityHandle<Thing>>> = Arc::default();
         let parts: Arc<OnceLock<Parts>> = Arc::default();
@@ -360,7 +370,7 @@ impl World {
         };
         let node = Kit::with_clock(db, clock.clone())
             .await
-            .plugin(AutomationPlugin::default())
+            .plugin(engine)
             .plugin(plugin)
             .boot()
             .await;
