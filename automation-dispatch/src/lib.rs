@@ -41,6 +41,7 @@ mod waits;
 mod walk;
 
 pub use cancel::CancelError;
+pub use drive::LeaseTimes;
 pub use dwell::Dwell;
 pub use engine::{ENGINE, Engine};
 pub use manual::{ManualRun, ManualRunError};

@@ -4,7 +4,8 @@ use crate::{
     automations::Automations,
     builtin::{self, Arming, Cron, Interval, Log, Schedules},
     commit::{Applier, Committer},
-    drive, dwell,
+    drive::{self, LeaseTimes},
+    dwell,
     engine::{ENGINE, Engine},
     shared::Shared,
     stage, sweep, waits,
@@ -59,12 +60,21 @@ pub fn capabilities() -> Capabilities {
 #[derive(Default)]
 pub struct AutomationPlugin {
     options: EntityOptions,
+    lease: LeaseTimes,
 }
 
 impl AutomationPlugin {
     /// With settings of the entity layer.
     pub fn new(options: EntityOptions) -> Self {
-        Self { options }
+        Self {
+            options,
+            ..Self::default()
+        }
+    }
+    /// With leases of another length than 60 s: how soon a node that died is noticed.
+    pub fn leases(mut self, lease: LeaseTimes) -> Self {
+        self.lease = lease;
+        self
     }
 }
 
@@ -105,6 +115,7 @@ impl Plugin for AutomationPlugin {
             registries,
             entities,
             schedules,
+            lease: self.lease,
             shared: OnceLock::new(),
             subscriptions: Mutex::default(),
             tasks: Mutex::default(),
@@ -116,6 +127,7 @@ struct Running {
     registries: Arc<Registries>,
     entities: Arc<EntityEngine>,
     schedules: Arc<Schedules>,
+    lease: LeaseTimes,
     shared: OnceLock<Arc<Shared>>,
     subscriptions: Mutex<Vec<Subscription>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -133,6 +145,7 @@ impl Registered for Running {
         let applier = Applier {
             node: node.clone(),
             queues: ctx.queues(),
+            lease: self.lease,
         };
         let store = AutomationStore::new(
             reads.clone(),
@@ -159,7 +172,7 @@ impl Registered for Running {
             signals: ctx.signals(),
             filters: self.registries.filters().clone(),
             automations: Automations::new(store, self.registries.clone()),
-            drivers: Default::default(),
+            drivers: drive::Drivers::new(self.lease),
             artifact_checks: Default::default(),
         });
         self.schedules.bind(ctx.queues());
@@ -197,7 +210,7 @@ impl Registered for Running {
             .append(&mut running);
         let report = ctx.status().register("automation.sweep");
         self.tasks.lock().expect("tasks").extend([
-            plugin_api::spawn(drive::renew(shared.clone())),
+            plugin_api::spawn(drive::keep(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),
         ]);

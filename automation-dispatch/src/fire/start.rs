@@ -70,7 +70,8 @@ pub async fn start(
     candidates: Vec<Candidate>,
 ) -> Result<Vec<Started>, JobError> {
     fail::point("dispatch.start").await?;
-    let now = shared.clock.now();
+    let proof = drive::Proof::now(&*shared.clock);
+    let now = proof.at;
     let ids: Vec<RunId> = candidates
         .iter()
         .map(|_| RunId::new(&*shared.clock))
@@ -135,6 +136,7 @@ pub async fn start(
                         resumed: false,
                         first: drive::First::Acts(parts.acts),
                     },
+                    proof,
                 );
             }
         }

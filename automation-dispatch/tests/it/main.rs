@@ -4,6 +4,7 @@
 mod basics;
 mod dwells;
 mod guarantees;
+mod leases;
 mod modes;
 mod recovery;
 mod statements;
