@@ -4,7 +4,8 @@ use crate::{
     automations::Automations,
     builtin::{self, Arming, Cron, Interval, Log, Schedules, States},
     commit::{Applier, Committer},
-    drive, dwell,
+    drive::{self, LeaseTimes},
+    dwell,
     engine::{ENGINE, Engine},
     retention::{self, Retention},
     shared::{Limits, Shared},
@@ -49,6 +50,7 @@ pub struct AutomationPlugin {
     options: EntityOptions,
     limits: Limits,
     retention: Retention,
+    lease: LeaseTimes,
 }
 
 impl AutomationPlugin {
@@ -56,14 +58,19 @@ impl AutomationPlugin {
     pub fn new(options: EntityOptions) -> Self {
         Self {
             options,
-            limits: Limits::default(),
-            retention: Retention::default(),
+            ..Self::default()
         }
     }
 
     /// With other limits for runs.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// With leases of another length than 60 s: how soon a node that died is noticed.
+    pub fn leases(mut self, lease: LeaseTimes) -> Self {
+        self.lease = lease;
         self
     }
 
@@ -116,6 +123,7 @@ impl Plugin for AutomationPlugin {
             entities,
             schedules,
             states,
+            lease: self.lease,
             shared: OnceLock::new(),
             subscriptions: Mutex::default(),
             tasks: Mutex::default(),
@@ -130,6 +138,7 @@ struct Running {
     entities: Arc<EntityEngine>,
     schedules: Arc<Schedules>,
     states: Arc<States>,
+    lease: LeaseTimes,
     shared: OnceLock<Arc<Shared>>,
     subscriptions: Mutex<Vec<Subscription>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -147,6 +156,7 @@ impl Registered for Running {
         let applier = Applier {
             node: node.clone(),
             queues: ctx.queues(),
+            lease: self.lease,
         };
         let store = AutomationStore::new(
             reads.clone(),
@@ -175,7 +185,7 @@ impl Registered for Running {
             signals: ctx.signals(),
             filters: self.registries.filters().clone(),
             automations: Automations::new(store, self.registries.clone()),
-            drivers: Default::default(),
+            drivers: drive::Drivers::new(self.lease),
             settling: Default::default(),
             limits: self.limits,
             decisions: Recorder::new(ctx.clock(), self.retention.decisions_per_automation),
@@ -218,7 +228,7 @@ impl Registered for Running {
             .append(&mut running);
         let report = ctx.status().register("automation.sweep");
         self.tasks.lock().expect("tasks").extend([
-            plugin_api::spawn(drive::renew(shared.clone())),
+            plugin_api::spawn(drive::keep(shared.clone())),
             plugin_api::spawn(waits::listen(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),
