@@ -11,6 +11,7 @@ mod plugin;
 mod problems;
 mod registry;
 mod runs;
+mod starters;
 mod status;
 mod templates;
 
@@ -25,4 +26,5 @@ use std::sync::Arc;
 pub(crate) struct Api {
     engine: Arc<Engine>,
     board: StatusBoard,
+    starters: Arc<starters::Judged>,
 }

@@ -2,5 +2,6 @@
 
 mod bad_input;
 mod kill;
+mod starters;
 mod support;
 mod two_nodes;
