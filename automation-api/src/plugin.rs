@@ -1,6 +1,8 @@
 //! The plugin that mounts the routes.
 
-use crate::{Api, automations, definitions, entities, registry, runs, status, templates};
+use crate::{
+    Api, automations, decisions, definitions, entities, registry, runs, status, templates,
+};
 use async_trait::async_trait;
 use automation_dispatch::ENGINE;
 use plugin_api::{BoxError, InitCtx, Plugin, PluginId, PluginMetadata, RegisterEnv, Registered};
@@ -35,6 +37,7 @@ impl Registered for AutomationApiPlugin {
         };
         for routes in [
             automations::routes(),
+            decisions::routes(),
             definitions::routes(),
             entities::routes(),
             registry::routes(),

@@ -4,3 +4,4 @@ mod bad_input;
 mod kill;
 mod support;
 mod two_nodes;
+mod why;
