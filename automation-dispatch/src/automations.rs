@@ -10,7 +10,7 @@ use crate::scope::{ReadSet, Reads};
 use arc_swap::ArcSwap;
 use automation_core::{
     AutomationId,
-    compiled::{CompiledDefinition, CompiledKind},
+    compiled::{CompiledDefinition, CompiledKind, Condition},
     registry::Registries,
     store::{AutomationStore, IndexRow, Status, StoreError},
 };
@@ -42,14 +42,19 @@ impl Program {
         }
     }
 
-    /// What the `wait_until` at a path reads.
+    /// What the condition of the `wait_until`, or the filter of the `wait_for_trigger`, at a path
+    /// reads.
     pub fn wait_reads(&self, path: &str) -> Arc<ReadSet> {
-        let action = crate::walk::path::action(&self.actions, path);
-        let condition = action.and_then(|a| match &a.kind {
-            CompiledKind::WaitUntil { condition, .. } => Some(condition),
-            _ => None,
-        });
-        self.reads.wait(path, condition)
+        self.reads.wait(
+            &crate::walk::path::site(path),
+            || match &crate::walk::path::action(&self.actions, path)?.kind {
+                CompiledKind::WaitUntil { condition, .. } => Some(Condition::clone(condition)),
+                CompiledKind::WaitForTrigger { filter, .. } => {
+                    filter.clone().map(Condition::Expression)
+                }
+                _ => None,
+            },
+        )
     }
 }
 

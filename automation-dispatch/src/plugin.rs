@@ -2,20 +2,20 @@
 
 use crate::{
     automations::Automations,
-    builtin::{self, Arming, Cron, Interval, Log, Schedules},
+    builtin::{self, Arming, Cron, Interval, Log, Schedules, States},
     commit::{Applier, Committer},
-    drive, dwell,
+    drive::{self, LeaseTimes},
+    dwell,
     engine::{ENGINE, Engine},
     retention::{self, Retention},
-    shared::Shared,
+    shared::{Limits, Shared},
     stage, sweep, waits,
     why::{self, Recorder},
 };
 use async_trait::async_trait;
 use automation_core::{
     access,
-    builtin::{cron, interval, numeric_state},
-    definition::Mode,
+    builtin::{cron, interval, numeric_state, state},
     registry::{
         ACTIONS, ARTIFACT_TYPES, ActionDef, FILTERS, REGISTRIES, Registries, TRIGGERS,
         TriggerSource,
@@ -41,27 +41,16 @@ const READ_CONNECTIONS: u32 = 4;
 
 /// What this engine runs; everything else is refused when an automation is enabled.
 pub fn capabilities() -> Capabilities {
-    Capabilities::of(
-        &[
-            "action",
-            "choose",
-            "sequence",
-            "delay",
-            "variables",
-            "condition",
-            "stop",
-            "wait_until",
-        ],
-        false,
-    )
-    .without_mode(Mode::Queued)
+    Capabilities::all()
 }
 
 /// The plugin.
 #[derive(Default)]
 pub struct AutomationPlugin {
     options: EntityOptions,
+    limits: Limits,
     retention: Retention,
+    lease: LeaseTimes,
 }
 
 impl AutomationPlugin {
@@ -69,8 +58,20 @@ impl AutomationPlugin {
     pub fn new(options: EntityOptions) -> Self {
         Self {
             options,
-            retention: Retention::default(),
+            ..Self::default()
         }
+    }
+
+    /// With other limits for runs.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// With leases of another length than 60 s: how soon a node that died is noticed.
+    pub fn leases(mut self, lease: LeaseTimes) -> Self {
+        self.lease = lease;
+        self
     }
 
     /// With settings for how much history is kept.
@@ -108,16 +109,21 @@ impl Plugin for AutomationPlugin {
         triggers.register(cron(Arc::new(Cron(schedules.clone()))))?;
         triggers.register(interval(Arc::new(Interval(schedules.clone()))))?;
         triggers.register(numeric_state())?;
+        let states = States::new(&entities);
+        triggers.register(state(states.clone(), states.clone()))?;
         env.extension(&ACTIONS).register(
             ActionDef::new("log", Log)
                 .named("Log", "Writes one line to the run log")
                 .category("Debugging"),
         )?;
         Ok(Box::new(Running {
+            limits: self.limits,
             retention: self.retention,
             registries,
             entities,
             schedules,
+            states,
+            lease: self.lease,
             shared: OnceLock::new(),
             subscriptions: Mutex::default(),
             tasks: Mutex::default(),
@@ -126,10 +132,13 @@ impl Plugin for AutomationPlugin {
 }
 
 struct Running {
+    limits: Limits,
     retention: Retention,
     registries: Arc<Registries>,
     entities: Arc<EntityEngine>,
     schedules: Arc<Schedules>,
+    states: Arc<States>,
+    lease: LeaseTimes,
     shared: OnceLock<Arc<Shared>>,
     subscriptions: Mutex<Vec<Subscription>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -147,6 +156,7 @@ impl Registered for Running {
         let applier = Applier {
             node: node.clone(),
             queues: ctx.queues(),
+            lease: self.lease,
         };
         let store = AutomationStore::new(
             reads.clone(),
@@ -155,6 +165,8 @@ impl Registered for Running {
             self.registries.clone(),
             Arc::new(capabilities()),
         );
+        let history = Arc::new(SqlStore::new(reads.clone()));
+        self.states.bind(history.clone());
         let shared = Arc::new(Shared {
             committer: Committer::start(batch.clone(), applier.clone(), ctx.clock()),
             applier,
@@ -167,13 +179,15 @@ impl Registered for Running {
             hints: ctx.hints(),
             registries: self.registries.clone(),
             entities: self.entities.clone(),
-            history: Arc::new(SqlStore::new(reads)),
+            history,
             secrets: ctx.run_secrets(),
             services: ctx.services(),
             signals: ctx.signals(),
             filters: self.registries.filters().clone(),
             automations: Automations::new(store, self.registries.clone()),
-            drivers: Default::default(),
+            drivers: drive::Drivers::new(self.lease),
+            settling: Default::default(),
+            limits: self.limits,
             decisions: Recorder::new(ctx.clock(), self.retention.decisions_per_automation),
             retention: self.retention,
             artifact_checks: Default::default(),
@@ -196,6 +210,7 @@ impl Registered for Running {
             // Nobody else can hold a lease on this database: those there are were left by a crash.
             drive::release_dead(shared).await?;
         }
+        shared.automations.store().migrate_data().await?;
         shared.automations.refresh().await?;
         // Subscriptions, consumers, router, sweeper; changes held back since `init` come last
         // (`dispatch §2`).
@@ -213,7 +228,8 @@ impl Registered for Running {
             .append(&mut running);
         let report = ctx.status().register("automation.sweep");
         self.tasks.lock().expect("tasks").extend([
-            plugin_api::spawn(drive::renew(shared.clone())),
+            plugin_api::spawn(drive::keep(shared.clone())),
+            plugin_api::spawn(waits::listen(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),
             plugin_api::spawn(why::run(

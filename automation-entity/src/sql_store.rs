@@ -166,7 +166,7 @@ impl TransitionStore for SqlStore {
             .optional::<Found>()
             .await?;
         Ok(found.map(|f| match f.field == TOMBSTONE {
-            true => Newest::Ended,
+            true => Newest::Ended(f.transitioned_at),
             false => Newest::Value(f.to_value, f.transitioned_at),
         }))
     }

@@ -11,8 +11,8 @@ use uuid::Uuid;
 pub enum Newest {
     /// The field got this text at this instant, and nothing ended since.
     Value(String, Ts),
-    /// The entity ended after the last row of the field.
-    Ended,
+    /// The entity ended at this instant, after the last row of the field.
+    Ended(Ts),
 }
 
 plugin_api::row! {

@@ -1,6 +1,6 @@
 //! The compiled action tree.
 
-use super::{CompiledDelay, Condition, ConfigTemplate};
+use super::{CompiledDelay, CompiledRetry, Condition, ConfigTemplate};
 use crate::schema::ConfigCheck;
 use std::sync::Arc;
 use template_engine::{Expression, Template};
@@ -14,6 +14,8 @@ pub struct CompiledAction {
     pub enabled: bool,
     /// True: a failed step does not end the list.
     pub continue_on_error: bool,
+    /// Whether a failed call is made again; provider actions only.
+    pub retry: Option<CompiledRetry>,
     /// What it does.
     pub kind: CompiledKind,
 }

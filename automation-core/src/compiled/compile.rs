@@ -2,12 +2,12 @@
 
 use super::{
     CompiledAction, CompiledBranch, CompiledDefinition, CompiledDelay, CompiledDuration,
-    CompiledKind, CompiledProvider, CompiledRepeat, CompiledTrigger, CompiledWindow,
+    CompiledKind, CompiledProvider, CompiledRepeat, CompiledRetry, CompiledTrigger, CompiledWindow,
     ConfigTemplate, condition,
     diagnostics::{expression_error, template_syntax},
 };
 use crate::definition::{
-    Action, ActionKind, Definition, Delay, Duration, Expr, Repeat, Trigger, Window,
+    Action, ActionKind, Definition, Delay, Duration, Expr, Repeat, Retry, Trigger, Window,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, Path, PathSegment};
 use crate::registry::Registries;
@@ -127,6 +127,7 @@ impl Compiler<'_> {
                 partition_by: c.maybe("partitionBy", w.partition_by.as_ref(), Self::expression)?,
             })
         });
+        let cooldown = self.maybe("cooldown", t.cooldown.as_ref(), Self::duration);
         let mut config = t.config_value();
         let schema = self
             .registries
@@ -149,6 +150,7 @@ impl Compiler<'_> {
             filter: filter?,
             dwell: dwell?,
             window: window?,
+            cooldown: cooldown?,
             hash: trigger_hash(written),
         })
     }
@@ -158,11 +160,24 @@ impl Compiler<'_> {
     }
 
     fn action(&mut self, a: &Action) -> Option<CompiledAction> {
+        let retry = self.maybe("retry", a.retry.as_ref(), Self::retry);
         Some(CompiledAction {
             id: a.id.clone(),
             enabled: a.enabled,
             continue_on_error: a.continue_on_error,
             kind: self.kind(&a.kind)?,
+            retry: retry?,
+        })
+    }
+
+    fn retry(&mut self, r: &Retry) -> Option<CompiledRetry> {
+        let delay = self.within("delay", |c| c.duration(&r.delay));
+        let max_delay = self.maybe("max_delay", r.max_delay.as_ref(), Self::duration);
+        Some(CompiledRetry {
+            max_attempts: r.max_attempts,
+            delay: delay?,
+            backoff: r.backoff,
+            max_delay: max_delay?,
         })
     }
 

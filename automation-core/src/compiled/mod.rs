@@ -12,11 +12,13 @@ mod condition;
 mod config;
 pub(crate) mod diagnostics;
 mod duration;
+mod retry;
 mod trigger;
 
 pub use action::{CompiledAction, CompiledBranch, CompiledKind, CompiledProvider, CompiledRepeat};
 pub use config::{ConfigTemplate, RenderError};
 pub use duration::{CompiledDelay, CompiledDuration};
+pub use retry::CompiledRetry;
 pub use template_engine::condition::Condition;
 pub use trigger::{CompiledTrigger, CompiledWindow};
 

@@ -20,8 +20,10 @@ pub struct CompiledTrigger {
     pub dwell: Option<CompiledDuration>,
     /// Gate 4.
     pub window: Option<CompiledWindow>,
+    /// After a start, how long further firings with the same context key are held back.
+    pub cooldown: Option<CompiledDuration>,
     /// Hash of `event, filter, config, window, for`: a dwell armed under another is void
-    /// (`dispatch §3.8`).
+    /// (`dispatch §3.8`). `cooldown` is no part of it: it says nothing about what was armed.
     pub hash: String,
 }
 

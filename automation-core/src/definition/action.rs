@@ -1,6 +1,6 @@
 //! Actions of all eleven kinds (`definition §7`).
 
-use super::{Condition, Expr};
+use super::{Condition, Expr, Retry};
 use serde_json::{Map, Value};
 
 /// One action.
@@ -14,6 +14,8 @@ pub struct Action {
     pub enabled: bool,
     /// Default false; true lets the walk go on after a failed step.
     pub continue_on_error: bool,
+    /// Whether a failed call is made again; only provider actions have one.
+    pub retry: Option<Retry>,
     /// What it does.
     pub kind: ActionKind,
 }

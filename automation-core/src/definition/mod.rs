@@ -19,8 +19,10 @@ mod action;
 mod condition;
 mod event;
 mod expr;
+pub(crate) mod flapping;
 mod normal;
 mod read;
+mod retry;
 mod trigger;
 
 pub use action::{Action, ActionKind, Branch, Delay, Repeat};
@@ -28,6 +30,7 @@ pub use condition::{Condition, NumericValue};
 pub use event::{effective_id, normal_event};
 pub use expr::{Expr, ExprError};
 pub use read::Lenient;
+pub use retry::{Backoff, Retry};
 pub use trigger::{Duration, Refire, Trigger, Window};
 
 use crate::{Diagnostics, yaml::Node};
@@ -120,6 +123,9 @@ pub struct Definition {
     pub concurrency_scope: ConcurrencyScope,
     /// 1–1000, default 10; read in `parallel` and `queued` only.
     pub max_runs: u32,
+    /// Whether it may start from what one of its own runs caused, directly or through others.
+    /// Default false: such a firing is refused as a loop.
+    pub allow_reentry: bool,
     /// Ids of systems whose health is read besides the context key; at most 50.
     pub uses_state: Vec<String>,
     /// Trailing window of `transitions_in_window`, 1–10 080 minutes; none resolves as 60.

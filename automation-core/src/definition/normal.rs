@@ -4,8 +4,8 @@
 //! order; absent keys are left out. The minimal form leaves defaults out as well.
 
 use super::{
-    Action, ActionKind, ConcurrencyScope, Condition, Definition, Delay, Duration, Mode,
-    NumericValue, Refire, Repeat, Trigger,
+    Action, ActionKind, Backoff, ConcurrencyScope, Condition, Definition, Delay, Duration, Mode,
+    NumericValue, Refire, Repeat, Retry, Trigger,
 };
 use serde_json::{Map, Value};
 
@@ -67,7 +67,8 @@ pub(super) fn value(d: &Definition, form: Form) -> Value {
             d.concurrency_scope.name(),
             d.concurrency_scope == ConcurrencyScope::default(),
         )
-        .defaulted("max_runs", d.max_runs, d.max_runs == 10);
+        .defaulted("max_runs", d.max_runs, d.max_runs == 10)
+        .defaulted("allow_reentry", d.allow_reentry, !d.allow_reentry);
     if !d.uses_state.is_empty() {
         o.set("uses_state", list(&d.uses_state, |s| s.as_str().into()));
     }
@@ -79,7 +80,7 @@ fn list<T>(items: &[T], write: impl Fn(&T) -> Value) -> Value {
     Value::Array(items.iter().map(write).collect())
 }
 
-fn trigger(t: &Trigger, form: Form) -> Value {
+pub(super) fn trigger(t: &Trigger, form: Form) -> Value {
     let mut o = Object::new(form);
     o.maybe("id", t.id.as_deref())
         .set("event", t.event.as_str())
@@ -95,6 +96,7 @@ fn trigger(t: &Trigger, form: Form) -> Value {
             .done();
         o.set("window", window);
     }
+    o.maybe("cooldown", t.cooldown.as_ref().map(duration));
     o.done()
 }
 
@@ -162,6 +164,15 @@ fn condition(c: &Condition, form: Form) -> Value {
     Value::Object(Map::from_iter([(key.to_owned(), body)]))
 }
 
+fn retry(r: &Retry, form: Form) -> Value {
+    Object::new(form)
+        .set("max_attempts", r.max_attempts)
+        .set("delay", duration(&r.delay))
+        .defaulted("backoff", r.backoff.name(), r.backoff == Backoff::default())
+        .maybe("max_delay", r.max_delay.as_ref().map(duration))
+        .done()
+}
+
 fn actions(list_of: &[Action], form: Form) -> Value {
     list(list_of, |a| action(a, form))
 }
@@ -179,7 +190,8 @@ fn action(a: &Action, form: Form) -> Value {
     match &a.kind {
         ActionKind::Provider { action, config } => {
             o.set("action", action.as_str())
-                .defaulted("config", config.clone(), config.is_empty());
+                .defaulted("config", config.clone(), config.is_empty())
+                .maybe("retry", a.retry.as_ref().map(|r| retry(r, form)));
         }
         ActionKind::Choose {
             branches,

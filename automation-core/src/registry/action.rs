@@ -19,7 +19,8 @@ pub struct ActionResult {
     pub external_id: Option<String>,
     /// Why not.
     pub error: Option<String>,
-    /// Accepted; honoured once a step declares retries.
+    /// When another attempt may help, in milliseconds. Beside `success: false` and a step with
+    /// `retry` it replaces the step's own delay, within the same limits; otherwise it has no effect.
     pub retry_after_ms: Option<u64>,
 }
 
@@ -45,6 +46,11 @@ impl ActionResult {
     /// With an external id.
     pub fn external_id(mut self, id: impl Into<String>) -> Self {
         self.external_id = Some(id.into());
+        self
+    }
+    /// With a wish when to be called again, for failures.
+    pub fn retry_after_ms(mut self, ms: u64) -> Self {
+        self.retry_after_ms = Some(ms);
         self
     }
     /// A failure.

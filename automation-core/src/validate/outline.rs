@@ -165,6 +165,9 @@ impl<'d> Builder<'d, '_> {
             if let Some(key) = t.window.as_ref().and_then(|w| w.partition_by.as_ref()) {
                 b.within("window", |b| b.within("partitionBy", |b| b.expression(key)));
             }
+            if let Some(cooldown) = &t.cooldown {
+                b.within("cooldown", |b| b.duration(cooldown));
+            }
         });
         self.position = Position::Conditions;
         self.each("conditions", &d.conditions, |b, _, c| b.condition(c));
@@ -224,6 +227,14 @@ impl<'d> Builder<'d, '_> {
 
     fn action(&mut self, a: &'d Action) {
         self.literal("description", a.description.as_deref());
+        if let Some(retry) = &a.retry {
+            self.within("retry", |b| {
+                b.within("delay", |b| b.duration(&retry.delay));
+                if let Some(d) = &retry.max_delay {
+                    b.within("max_delay", |b| b.duration(d));
+                }
+            });
+        }
         match &a.kind {
             ActionKind::Provider { action, config } => {
                 self.literal("action", Some(action));

@@ -141,7 +141,7 @@ name: Everything
 description: "no: it is text"
 triggers:
   - { id: T-1, event: a.b.c, config: { z: 1, a: 1.0, text: "1.0", deep: [{ on: yes, nothing: null }] }, filter: "a == 'b'", for: { hours: 1 } }
-  - { event: a.b, for: { template: trigger.payload.cool }, window: { count: 3, minutes: 60, refire: once, partitionBy: " a.b " } }
+  - { event: a.b, for: { template: trigger.payload.cool }, window: { count: 3, minutes: 60, refire: once, partitionBy: " a.b " }, cooldown: { minutes: 10 } }
 conditions:
   - "{{ !health.system.in_maintenance }}"
   - and: [a, { or: [b, { not: c }] }]
@@ -151,8 +151,8 @@ conditions:
   - time: { after: "08:00" }
   - state: { entity: "{{ trigger.payload.systemId }}", status: unhealthy, for: { minutes: 5 } }
 actions:
-  - { id: open, description: d, enabled: false, continue_on_error: true, action: p.act, config: { title: "{{ x }}", n: 1e3 } }
-  - { action: p.bare }
+  - { id: open, description: d, enabled: false, continue_on_error: true, action: p.act, config: { title: "{{ x }}", n: 1e3 }, retry: { max_attempts: 5, delay: { seconds: 10 }, backoff: exponential, max_delay: { template: "{{ a }}" } } }
+  - { action: p.bare, retry: { max_attempts: 1, delay: { hours: 1 } } }
   - choose: [{ when: a, sequence: [{ stop: { reason: r, error: true } }] }]
     else: []
   - parallel: [{ sequence: [{ delay: { seconds: 0 } }] }, { delay: { template: "{{ a }}" } }]
@@ -165,6 +165,7 @@ actions:
 mode: queued
 concurrency_scope: context_key
 max_runs: 3
+allow_reentry: true
 uses_state: [payments, "8"]
 state_window_minutes: 15
 "#;

@@ -1,6 +1,8 @@
 //! The suites of automation-core.
 mod conditions;
+mod data_migrations;
 mod definition;
+mod guards;
 mod properties;
 mod rendering;
 mod seeds;

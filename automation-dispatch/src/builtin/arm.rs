@@ -2,6 +2,7 @@
 //! (`dispatch §5.1`, R-17).
 
 use crate::{
+    concurrency::queue,
     dwell,
     fire::{Firing, Occurrence},
     shared::Shared,
@@ -89,6 +90,7 @@ impl Arming {
         }
         let gone: Vec<dwell::Dwell> = shared.db.sql(dwell::DELETE_OF_DISABLED).all().await?;
         why::switched_off(shared, &gone);
+        queue::cancel_disabled(shared).await?;
         self.serial = complete.then_some(serial);
         Ok(())
     }
@@ -138,6 +140,7 @@ async fn tick(
             actor: Actor::system(),
             context_key,
             entity: None,
+            cause: None,
         }),
     };
     fire_in_tx(shared, &[firing])

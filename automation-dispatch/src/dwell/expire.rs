@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     automations::Automation,
-    fire::{Candidate, start, trigger_scope},
+    fire::{Candidate, cooldown, start, trigger_scope},
     gates::decide::{Verdict, conditions},
     scope,
     shared::Shared,
@@ -125,6 +125,7 @@ async fn rearm(
             trigger_hash: dwell.trigger_hash,
             payload_snapshot: dwell.payload_snapshot,
             actor_snapshot: dwell.actor_snapshot,
+            cause: dwell.cause,
             fire_at,
             created_at: fire_at.plus_millis(-length),
         };
@@ -157,8 +158,8 @@ async fn fire(
             program: &automation.program,
             context_key: dwell.context_key.as_deref(),
             base,
-            walk: None,
-            changed: None,
+            locals: None,
+            changed: &[],
         })
         .collect();
     let lives = scope::read(shared, &asks).await;
@@ -191,6 +192,9 @@ async fn fire(
         candidates.push((
             dwell.id,
             Candidate {
+                occurrence: format!("dwell:{}", dwell.id),
+                cause: dwell.cause.as_ref().and_then(|c| c.decode().ok()),
+                cooldown_ms: cooldown(shared, &automation, trigger, &base, now),
                 trigger_id: trigger.id.clone(),
                 event: trigger.event.clone(),
                 payload: dwell.payload_snapshot.0,

@@ -91,6 +91,7 @@ pub async fn arm(
             trigger_hash: trigger.hash.clone(),
             payload_snapshot: Doc(arm.payload.clone()),
             actor_snapshot: Doc(json!(arm.firing.occurrence.actor)),
+            cause: arm.firing.occurrence.cause.as_ref().map(|c| Doc(json!(c))),
             fire_at: arm.fire_at,
             created_at: now,
         });

@@ -1,26 +1,31 @@
-//! Rows that go by age alone: the occurrence ledger.
+//! Rows that go by age alone: the occurrence ledger, and what windows have counted.
 
 use super::{BATCH, Job, one_batch, sql};
 use crate::shared::Shared;
-use plugin_api::{BoxError, db::DbError};
+use plugin_api::{
+    BoxError,
+    db::{DbError, Sql},
+};
 use std::sync::Arc;
 
-/// How long decisions of the ledger are remembered (`dispatch §1`); not a setting, because it is what
-/// makes a redelivery harmless.
-const LEDGER_MS: i64 = 24 * 3_600_000;
+/// How long decisions of the ledger are remembered, and occurrences counted (`dispatch §1`); not a
+/// setting, because it is what makes a redelivery harmless, and equals the longest window.
+const KEPT_MS: i64 = 24 * 3_600_000;
 
-/// One batch of the ledger.
-pub(super) async fn batch(job: &Job) -> Result<u64, DbError> {
-    let before = job.now.plus_millis(-LEDGER_MS);
-    let query = job.db.sql(sql::PRUNE_LEDGER).bind(before).bind(BATCH);
-    query.execute().await
+/// What goes by age.
+pub(super) const ALL: [Sql; 2] = [sql::PRUNE_LEDGER, sql::PRUNE_WINDOWS];
+
+/// One batch of one of them.
+pub(super) async fn batch(job: &Job, prune: Sql) -> Result<u64, DbError> {
+    let before = job.now.plus_millis(-KEPT_MS);
+    job.db.sql(prune).bind(before).bind(BATCH).execute().await
 }
 
-/// All of the ledger that is too old.
-pub(super) async fn ledger(job: &Job) -> Result<u64, DbError> {
+/// All of one of them that is too old.
+pub(super) async fn prune(job: &Job, prune: Sql) -> Result<u64, DbError> {
     let mut gone = 0;
     loop {
-        let n = batch(job).await?;
+        let n = batch(job, prune).await?;
         gone += n;
         if !job.goes_on(n).await {
             return Ok(gone);

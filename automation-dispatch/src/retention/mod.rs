@@ -80,11 +80,13 @@ pub struct Pruned {
     pub decisions: u64,
     /// Rows of the occurrence ledger.
     pub ledger: u64,
+    /// Occurrences that windows have counted.
+    pub windows: u64,
 }
 
 impl Pruned {
     fn rows(self) -> u64 {
-        self.runs + self.versions + self.decisions + self.ledger
+        self.runs + self.versions + self.decisions + self.ledger + self.windows
     }
 }
 
@@ -119,6 +121,7 @@ pub async fn run(shared: Arc<Shared>, status: LoopReporter) {
                         versions = pruned.versions,
                         decisions = pruned.decisions,
                         ledger = pruned.ledger,
+                        windows = pruned.windows,
                         "Old history was forgotten."
                     );
                 }
@@ -192,7 +195,8 @@ impl Job {
 /// Everything once. A part that fails does not keep the others from their turn; the first failure is
 /// answered.
 async fn pass(job: &Job) -> Result<Pruned, DbError> {
-    let ledger = aged::ledger(job).await;
+    let ledger = aged::prune(job, sql::PRUNE_LEDGER).await;
+    let windows = aged::prune(job, sql::PRUNE_WINDOWS).await;
     let runs = runs::prune(job).await;
     // Versions come after the runs that referred to them.
     let versions = versions::prune(job).await;
@@ -202,11 +206,16 @@ async fn pass(job: &Job) -> Result<Pruned, DbError> {
         versions: versions?,
         decisions: decisions?,
         ledger: ledger?,
+        windows: windows?,
     })
 }
 
 /// The sweeper's share, a batch a cycle (`dispatch §21.4`), so that no hour is waited for.
 async fn one_batch(shared: &Arc<Shared>) -> Result<u64, BoxError> {
     let job = Job::of(shared, Duration::ZERO);
-    Ok(aged::batch(&job).await?)
+    let mut gone = 0;
+    for prune in aged::ALL {
+        gone += aged::batch(&job, prune).await?;
+    }
+    Ok(gone)
 }

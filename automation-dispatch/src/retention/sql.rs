@@ -40,6 +40,11 @@ plugin_api::statements! {
         sqlite: "delete from automation_decisions where (automation_id, id) in (select d.automation_id, d.id from json_each($3) a join automation_decisions d on d.automation_id = a.value and d.id < $1 limit $2)",
         postgres: "delete from signalbox.automation_decisions where (automation_id, id) in (select d.automation_id, d.id from unnest($3::uuid[]) as a(id) join signalbox.automation_decisions d on d.automation_id = a.id and d.id < $1 limit $2 for update of d skip locked)",
     };
+    /// Occurrences recorded before `$1`.
+    pub PRUNE_WINDOWS = {
+        sqlite: "delete from automation_window_events where id in (select id from automation_window_events where recorded_at < $1 order by recorded_at limit $2)",
+        postgres: "delete from signalbox.automation_window_events where id in (select id from signalbox.automation_window_events where recorded_at < $1 order by recorded_at limit $2 for update skip locked)",
+    };
     /// Rows decided before `$1`.
     pub PRUNE_LEDGER = {
         sqlite: "delete from automation_occurrences where key in (select key from automation_occurrences where decided_at < $1 order by decided_at limit $2)",

@@ -29,6 +29,8 @@ plugin_api::row! {
         pub actor: Doc,
         /// The version it executes.
         pub definition_version: i64,
+        /// What led to it, itself included.
+        pub cause: Option<Doc>,
         /// When it began.
         pub started_at: Ts,
         /// When it ended.
@@ -85,16 +87,16 @@ plugin_api::row! {
 }
 
 plugin_api::statements! {
-    pub GET = "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from signalbox.automation_runs where id = $1";
+    pub GET = "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, cause, started_at, finished_at from signalbox.automation_runs where id = $1";
     pub GET_MANY = {
-        sqlite: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from automation_runs where id in (select value from json_each($1))",
-        postgres: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from signalbox.automation_runs where id = any($1)",
+        sqlite: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, cause, started_at, finished_at from automation_runs where id in (select value from json_each($1))",
+        postgres: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, cause, started_at, finished_at from signalbox.automation_runs where id = any($1)",
     };
     /// Newest first. `$1` automation or null, `$2` status or null, `$3` context key or null, `$4`
     /// `$5` the last row of the page before or null, `$6` how many.
     pub LIST = {
-        sqlite: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from automation_runs where ($1 is null or automation_id = $1) and ($2 is null or status = $2) and ($3 is null or context_key = $3) and ($4 is null or (started_at, id) < ($4, $5)) order by started_at desc, id desc limit $6",
-        postgres: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from signalbox.automation_runs where ($1::uuid is null or automation_id = $1) and ($2::text is null or status = $2) and ($3::text is null or context_key = $3) and ($4::timestamptz is null or (started_at, id) < ($4, $5::uuid)) order by started_at desc, id desc limit $6",
+        sqlite: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, cause, started_at, finished_at from automation_runs where ($1 is null or automation_id = $1) and ($2 is null or status = $2) and ($3 is null or context_key = $3) and ($4 is null or (started_at, id) < ($4, $5)) order by started_at desc, id desc limit $6",
+        postgres: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, cause, started_at, finished_at from signalbox.automation_runs where ($1::uuid is null or automation_id = $1) and ($2::text is null or status = $2) and ($3::text is null or context_key = $3) and ($4::timestamptz is null or (started_at, id) < ($4, $5::uuid)) order by started_at desc, id desc limit $6",
     };
     /// In the order they were begun.
     pub STEPS = "select id, action_path, action_id, action_kind, provider_action_id, status, attempts, error_code, error_message, result_payload, started_at, finished_at from signalbox.automation_run_steps where run_id = $1 order by started_at, id";

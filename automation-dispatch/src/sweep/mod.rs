@@ -7,6 +7,8 @@ mod sql;
 pub use sql::ALL;
 
 use crate::{
+    cancel::{self, Cause},
+    concurrency::queue,
     drive::{self, acquire},
     dwell,
     shared::Shared,
@@ -50,10 +52,11 @@ pub async fn run(shared: Arc<Shared>, status: LoopReporter) {
 }
 
 /// One interval on, or sooner: when the lease of another node's walking run ends, it may be that
-/// nobody renews it.
+/// nobody renews it. Who sets leases shorter than the interval wants to notice a death sooner.
 async fn next_look(shared: &Arc<Shared>) -> Ts {
     let now = shared.clock.now();
-    let interval = now.plus_millis(INTERVAL.as_millis() as i64);
+    let interval = INTERVAL.min(shared.applier.lease.ttl());
+    let interval = now.plus_millis(interval.as_millis() as i64);
     let first: Result<Option<Ts>, DbError> = shared
         .db
         .sql(sql::FIRST_EXPIRY)
@@ -84,9 +87,11 @@ pub async fn cycle(shared: &Arc<Shared>) -> u64 {
     }
     category!("locks", expired_locks(shared));
     category!("fired locks", fired_locks(shared));
+    category!("queues", queue::advance_all(shared));
     category!("dwells", expired_dwells(shared));
     category!("pruning", crate::retention::in_sweep(shared));
     category!("stalled runs", stalled(shared));
+    category!("old runs", too_old(shared));
     shared.entities.wake();
     handled
 }
@@ -194,6 +199,24 @@ async fn expire_in_tx(shared: &Arc<Shared>, dwells: &[DwellId]) -> Result<(), Jo
     Ok(())
 }
 
+/// Runs that were active for longer than a run may be.
+async fn too_old(shared: &Arc<Shared>) -> Result<u64, BoxError> {
+    let before = shared.clock.now().plus_millis(-shared.limits.age_ms);
+    let runs: Vec<RunId> = shared
+        .db
+        .sql(sql::TOO_OLD)
+        .bind(before)
+        .bind(BATCH)
+        .all()
+        .await?;
+    for chunk in runs.chunks(CHUNK) {
+        let db = &shared.db;
+        db.tx(async |tx| cancel::cancel_in(shared, tx, chunk, Cause::TooOld).await)
+            .await?;
+    }
+    Ok(runs.len() as u64)
+}
+
 /// `running` runs whose lease is free or has run out, oldest heartbeat first: recovered from their
 /// checkpoint. One without a state row cannot be, and fails.
 async fn stalled(shared: &Arc<Shared>) -> Result<u64, BoxError> {
@@ -202,7 +225,7 @@ async fn stalled(shared: &Arc<Shared>) -> Result<u64, BoxError> {
         .db
         .sql(sql::FAIL_STATELESS)
         .bind(now)
-        .bind(now.plus_millis(-drive::LEASE_MS))
+        .bind(now.plus_millis(-shared.applier.lease.ttl_ms()))
         .execute()
         .await?;
     if lost > 0 {
@@ -225,6 +248,7 @@ async fn stalled(shared: &Arc<Shared>) -> Result<u64, BoxError> {
 /// At start: what this node may take over at once, without waiting for a cycle.
 pub async fn first(shared: &Arc<Shared>) -> Result<(), BoxError> {
     fired_locks(shared).await?;
+    queue::advance_all(shared).await?;
     stalled(shared).await?;
     Ok(())
 }

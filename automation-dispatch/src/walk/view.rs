@@ -53,6 +53,20 @@ pub struct View<'a> {
     pub resume: Option<&'a Value>,
 }
 
+impl<'a> View<'a> {
+    /// The names at one place of a run.
+    pub fn of(base: &'a Base, live: &'a Live, locals: &'a super::frame::Locals) -> Self {
+        Self {
+            base,
+            live,
+            variables: &locals.variables,
+            artifacts: &locals.artifacts,
+            repeat: locals.repeat.as_ref(),
+            resume: locals.resume.as_ref(),
+        }
+    }
+}
+
 impl Scope for View<'_> {
     fn root(&self, name: &str) -> Option<&Value> {
         match name {

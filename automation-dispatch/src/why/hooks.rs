@@ -12,7 +12,7 @@ use crate::{
     shared::Shared,
     walk::view::Base,
 };
-use automation_core::{AutomationId, DwellId};
+use automation_core::{AutomationId, DwellId, definition::Refire};
 use automation_entity::EntityChanged;
 use plugin_api::{Actor, Ts, Tx};
 use serde_json::Value;
@@ -25,7 +25,20 @@ pub fn gate_said_no(firing: &Firing, verdict: &Verdict, base: &mut Base, at: Ts)
         let program = &firing.automation.program;
         Scene::new(program, firing.trigger, std::mem::take(base))
     };
-    let ruling = of_gates(verdict, scene)?;
+    let ruling = match verdict {
+        Verdict::WindowHeld { n, partition } => {
+            let trigger = &firing.automation.program.triggers[firing.trigger];
+            let window = trigger.window.as_ref()?;
+            Ruling::WindowHeld {
+                count: u64::from(*n),
+                needed: window.count,
+                minutes: window.minutes,
+                once: window.refire == Refire::Once,
+                partition: partition.clone(),
+            }
+        }
+        verdict => of_gates(verdict, scene)?,
+    };
     Some(Entry::of(firing, at, ruling))
 }
 
@@ -51,7 +64,11 @@ fn of_gates(verdict: &Verdict, scene: impl FnOnce() -> Box<Scene>) -> Option<Rul
             error: message.clone(),
             scene: scene(),
         },
-        Verdict::Arm { .. } | Verdict::Pass => return None,
+        Verdict::Duplicate => Ruling::Duplicate,
+        Verdict::Arm { .. }
+        | Verdict::Pass
+        | Verdict::Count { .. }
+        | Verdict::WindowHeld { .. } => return None,
     })
 }
 
@@ -93,6 +110,19 @@ pub fn started(shared: &Shared, tx: &mut Tx, candidates: &[Candidate], answers: 
             let definition = &candidate.automation.program.definition;
             let ruling = match answer {
                 Started::Run(run) => Ruling::Started { run: *run },
+                Started::Queued { run, ahead } => Ruling::Queued {
+                    run: *run,
+                    ahead: *ahead,
+                },
+                Started::Loop => {
+                    let chain = candidate.cause.as_ref().map(|c| c.chain.as_slice());
+                    let chain = chain.unwrap_or_default();
+                    Ruling::Loop {
+                        chain: chain.iter().map(|id| AutomationId::from(*id)).collect(),
+                        depth: chain.len() as u32,
+                    }
+                }
+                Started::Cooldown { until } => Ruling::Cooldown { until: *until },
                 Started::Refused => Ruling::Refused {
                     mode: definition.mode,
                     max_runs: definition.max_runs,
@@ -169,6 +199,7 @@ fn met(
         actor: Actor::system(),
         context_key: context_key.map(str::to_owned),
         entity: None,
+        cause: None,
     })
 }
 

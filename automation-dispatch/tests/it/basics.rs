@@ -59,9 +59,10 @@ both_engines! {
 
     async fn dispatch_c08_an_open_artifact_of_the_same_context_key_is_consumed(db: TestDb) {
         let w = World::new(&db).await;
-        w.automation("triggers: [{event: world.pinged}]\nconcurrency_scope: context_key\nactions:\n- choose:\n    - when: trigger.payload.n == 1\n      sequence: [{action: world.call, config: {name: make}}]\n  else: [{action: world.consume, config: {name: use}}]").await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nconcurrency_scope: context_key\nactions:\n- choose:\n    - when: trigger.payload.n == 1\n      sequence: [{action: world.call, config: {name: make}}]\n  else: [{action: world.consume, config: {name: use}}]").await;
         w.ping(Some("x"), 1).await;
         w.until_calls(&["make"]).await;
+        w.run_with(a, "success").await;
         w.ping(Some("y"), 2).await;
         w.until_calls(&["make", "use"]).await;
         w.ping(Some("x"), 2).await;

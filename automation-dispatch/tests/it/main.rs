@@ -2,8 +2,10 @@
 //! `entity.md` 23. Every test runs on SQLite and on Postgres.
 
 mod basics;
+mod branches;
 mod dwells;
 mod guarantees;
+mod leases;
 mod modes;
 mod plans;
 mod recovery;
@@ -11,4 +13,5 @@ mod retention;
 mod statements;
 mod waits;
 mod why;
+mod windows;
 mod world;

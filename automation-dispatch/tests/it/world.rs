@@ -25,7 +25,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use test_kit::{Kit, Logs, Node, TestDb, TestPlugin, VirtualClock, eventually, until};
 use tokio::sync::watch;
@@ -93,7 +96,7 @@ impl EntityRead<Thing> for ReadThings {
 pub struct Shared {
     /// Calls of `world.call`, as `name` or `name!` when it failed, in order.
     pub calls: Mutex<Vec<String>>,
-    /// What each call was given: idempotency key, attempt, consumed artifacts.
+    /// What each call was given: idempotency key, attempt, consumed artifacts; and on which node, from 1.
     pub given: Mutex<Vec<Value>>,
     /// Health by system.
     pub health: Mutex<HashMap<String, (String, Option<Ts>)>>,
@@ -103,6 +106,10 @@ pub struct Shared {
     pub reader_down: Mutex<bool>,
     /// Reading health fails.
     pub health_down: Mutex<bool>,
+    /// Hanging calls that were told to end, by name.
+    pub heard: Mutex<Vec<String>>,
+    /// Nodes booted so far.
+    nodes: AtomicU64,
 }
 
 /// Config of `world.call`.
@@ -124,6 +131,7 @@ pub struct Made {
 }
 
 struct Call {
+    node: u64,
     shared: Arc<Shared>,
     gate: watch::Receiver<bool>,
     parts: Arc<OnceLock<Parts>>,
@@ -133,7 +141,7 @@ impl Action for Call {
     type Config = CallConfig;
     async fn execute(&self, config: CallConfig, cx: &ActionCx) -> ActionResult {
         self.shared.given.lock().unwrap().push(json!({
-            "name": config.name, "key": cx.idempotency_key, "attempt": cx.attempt,
+            "name": config.name, "node": self.node, "key": cx.idempotency_key, "attempt": cx.attempt,
             "consumed": cx.consumed, "trigger": cx.scope.trigger,
         }));
         let failed = if config.fails.is_empty() { "" } else { "!" };
@@ -149,7 +157,17 @@ impl Action for Call {
             cx.log.line(LogLevel::Info, &format!("using {secret}"));
         }
         if config.hangs {
-            self.gate.clone().wait_for(|open| *open).await.ok();
+            let (mut gate, mut cancel) = (self.gate.clone(), cx.cancel.clone());
+            let told = tokio::select! {
+                biased;
+                _ = gate.wait_for(|open| *open) => false,
+                () = cancel.cancelled() => true,
+            };
+            if told {
+                // It hears, and goes on none the less.
+                self.shared.heard.lock().unwrap().push(config.name.clone());
+                gate.wait_for(|open| *open).await.ok();
+            }
         }
         if config.fails.is_empty() {
             let external = match config.name.strip_prefix("secret ") {
@@ -161,6 +179,32 @@ impl Action for Call {
             ActionResult::failed(config.fails)
         }
     }
+}
+
+/// `world.set`: makes a thing, from inside a run.
+struct SetThing(Arc<OnceLock<EntityHandle<Thing>>>);
+#[async_trait::async_trait]
+impl Action for SetThing {
+    type Config = CallConfig;
+    async fn execute(&self, config: CallConfig, _: &ActionCx) -> ActionResult {
+        let things = self.0.get().expect("defined");
+        put(things, &config.name, "set").await;
+        ActionResult::ok()
+    }
+}
+
+async fn put(things: &EntityHandle<Thing>, id: &str, status: &str) {
+    let write = things.mutate_in(id, MutateOpts::default(), async |tx| {
+        tx.sql(PUT)
+            .bind(id.to_owned())
+            .bind(status.to_owned())
+            .execute()
+            .await?;
+        Ok(Thing {
+            status: status.to_owned(),
+        })
+    });
+    write.await.expect("the thing changes");
 }
 
 struct Health(Arc<Shared>, Arc<VirtualClock>);
@@ -276,6 +320,7 @@ impl World {
         engine: AutomationPlugin,
     ) -> Self {
         let (gate, opened) = watch::channel(false);
+        let number = shared.nodes.fetch_add(1, Ordering::Relaxed) + 1;
         let handle: Arc<OnceLock<EntityHandle<Thing>>> = Arc::default();
         let parts: Arc<OnceLock<Parts>> = Arc::default();
         let plugin = {
@@ -285,6 +330,7 @@ impl World {
                 Arc::new(Health(shared.clone(), clock.clone())),
             );
             let (parts, called) = (parts.clone(), parts.clone());
+            let setting = handle.clone();
             TestPlugin::new("world")
                 .register(move |env| {
                     env.migrations(TABLES);
@@ -318,12 +364,14 @@ impl World {
                     env.extension(&ARTIFACT_TYPES)
                         .register(ArtifactTypeDef::of::<Made>("made", "Made"))?;
                     let call = |shared: &Arc<Shared>| Call {
+                        node: number,
                         shared: shared.clone(),
                         gate: opened.clone(),
                         parts: called.clone(),
                     };
                     let actions = env.extension(&ACTIONS);
                     actions.register(ActionDef::new("call", call(&shared)).produces("made"))?;
+                    actions.register(ActionDef::new("set", SetThing(setting.clone())))?;
                     actions.register(ActionDef::new("consume", call(&shared)).consumes("made"))?;
                     env.provide::<dyn HealthReader>(&HEALTH_READER, health.clone())?;
                     Ok(())
@@ -372,21 +420,7 @@ impl World {
 
     /// Changes a thing through its handle.
     pub async fn set(&self, id: &str, status: &str) {
-        let status = status.to_owned();
-        let id2 = id.to_owned();
-        let write = self
-            .things
-            .mutate_in(id, MutateOpts::default(), async |tx| {
-                tx.sql(PUT)
-                    .bind(id2.clone())
-                    .bind(status.clone())
-                    .execute()
-                    .await?;
-                Ok(Thing {
-                    status: status.clone(),
-                })
-            });
-        self.node.run(write).await.expect("the thing changes");
+        self.node.run(put(&self.things, id, status)).await;
     }
 
     /// Removes a thing through its handle.

@@ -1,10 +1,11 @@
 //! What travels: `{payload, meta: {actor, emittedAt, deliveryId}}` (`plugins §6.4`).
 
 use plugin_api::{
-    Actor, Clock, Doc, RequestContext, Ts,
+    Actor, Cause, Clock, Doc, RequestContext, Ts,
     hook::{EventMeta, RawHookHandler},
     queue::{Job, JobError, JobHandler},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub(super) fn meta(actor: Actor, clock: &dyn Clock) -> EventMeta {
         actor,
         emitted_at: clock.now(),
         delivery_id: clock.new_uuid().to_string(),
+        cause: RequestContext::current().cause.as_deref().cloned(),
     }
 }
 
@@ -29,6 +31,7 @@ fn open(job: Job) -> (Value, EventMeta) {
         actor: Actor::system(),
         emitted_at: job.enqueued_at,
         delivery_id: job.job_id.clone(),
+        cause: None,
     };
     let sealed = job.data.as_object().and_then(|o| {
         let meta = o.get("meta").filter(|_| o.len() == 2)?;
@@ -37,6 +40,7 @@ fn open(job: Job) -> (Value, EventMeta) {
             emitted_at: Ts::parse(meta.get("emittedAt")?.as_str()?)?,
             delivery_id: meta.get("deliveryId")?.as_str()?.to_owned(),
             actor: stored_actor(meta.get("actor")?, &job.job_id),
+            cause: meta.get("cause").and_then(|c| Cause::deserialize(c).ok()),
         })
     });
     match (sealed, job.data) {
@@ -63,8 +67,10 @@ pub(super) struct Deliver(pub Arc<dyn RawHookHandler>);
 impl JobHandler for Deliver {
     async fn handle(&self, job: Job) -> Result<(), JobError> {
         let (payload, meta) = open(job);
-        RequestContext::of(meta.actor.clone())
-            .scope(self.0.handle(payload, meta))
-            .await
+        let context = RequestContext {
+            cause: meta.cause.clone().map(Arc::new),
+            ..RequestContext::of(meta.actor.clone())
+        };
+        context.scope(self.0.handle(payload, meta)).await
     }
 }

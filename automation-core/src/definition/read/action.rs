@@ -1,8 +1,8 @@
 //! Reads the actions of a definition: one of the step forms each, told apart by its key.
 
-use super::condition;
 use super::fields::{Fields, Reader};
 use super::trigger::{event, expression, object};
+use super::{condition, retry};
 use crate::definition::{Action, ActionKind, Branch, Delay, Expr, Repeat, limits};
 use crate::diagnostic::{Diagnostic, Path};
 use crate::yaml::Node;
@@ -32,7 +32,7 @@ pub(super) fn read(r: &mut Reader, node: &Node, depth: usize) -> Option<Action> 
     let mut known: Vec<&str> = COMMON.to_vec();
     known.extend(&kinds);
     match kinds[..] {
-        ["action"] => known.push("config"),
+        ["action"] => known.extend(["config", "retry"]),
         ["choose"] => known.push("else"),
         // Which other keys belong here cannot be said.
         [] | [_, _, ..] => known.extend(entries.iter().map(|e| e.key.as_str())),
@@ -52,11 +52,16 @@ pub(super) fn read(r: &mut Reader, node: &Node, depth: usize) -> Option<Action> 
     let continue_on_error = f.optional(r, "continue_on_error", |r, n| r.boolean(n));
     let key = f.discriminator(r, "ambiguous_action", "action", &ActionKind::KEYS)?;
     let kind = kind(r, &f, key, depth);
+    let retry = match key {
+        "action" => f.optional(r, "retry", retry::read),
+        _ => None,
+    };
     Some(Action {
         id,
         description,
         enabled: enabled.unwrap_or(true),
         continue_on_error: continue_on_error.unwrap_or(false),
+        retry,
         kind: kind?,
     })
 }

@@ -3,6 +3,16 @@
 use crate::diagnostic::{Diagnostic, Diagnostics, Path, PathSegment, nearest};
 use crate::yaml::{Entry, Kind, Node};
 
+/// Keys that are easily written at the wrong place, and where they belong.
+const BELONGS: [(&str, &str); 3] = [
+    (
+        "retry",
+        "it belongs on provider actions, those with `action`",
+    ),
+    ("cooldown", "it belongs on a trigger"),
+    ("allow_reentry", "it belongs at the top of the definition"),
+];
+
 /// Where the reader stands and what it found.
 pub(super) struct Reader {
     pub issues: Diagnostics,
@@ -90,9 +100,11 @@ impl Reader {
         if self.lenient {
             self.ignored.push(self.path.clone());
         } else {
-            let help = match nearest(key, known.iter().copied()) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => format!("known here: {}", known.join(", ")),
+            let elsewhere = BELONGS.iter().find(|(name, _)| *name == key);
+            let help = match (elsewhere, nearest(key, known.iter().copied())) {
+                (Some((_, place)), _) => (*place).to_owned(),
+                (None, Some(name)) => format!("did you mean `{name}`?"),
+                (None, None) => format!("known here: {}", known.join(", ")),
             };
             self.report(
                 Diagnostic::error(

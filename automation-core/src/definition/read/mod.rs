@@ -7,6 +7,7 @@
 mod action;
 mod condition;
 mod fields;
+mod retry;
 mod trigger;
 
 use super::{ConcurrencyScope, Definition, Mode, limits};
@@ -43,7 +44,7 @@ pub(super) fn stored(value: &serde_json::Value) -> Result<Lenient, Diagnostics> 
     }
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "name",
     "description",
     "triggers",
@@ -52,6 +53,7 @@ const KEYS: [&str; 10] = [
     "mode",
     "concurrency_scope",
     "max_runs",
+    "allow_reentry",
     "uses_state",
     "state_window_minutes",
 ];
@@ -72,6 +74,7 @@ fn top(r: &mut Reader, node: &Node) -> Option<Definition> {
         r.one_of(n, &ConcurrencyScope::ALL)
     });
     let max_runs = f.optional(r, "max_runs", |r, n| r.int(n, 1, 1000));
+    let allow_reentry = f.optional(r, "allow_reentry", |r, n| r.boolean(n));
     let uses_state = f.optional(r, "uses_state", |r, n| {
         r.limited_list(n, limits::STATE_IDS, "ids", |r, n| {
             r.string(n, 1, usize::MAX)
@@ -87,6 +90,7 @@ fn top(r: &mut Reader, node: &Node) -> Option<Definition> {
         mode: mode.unwrap_or_default(),
         concurrency_scope: scope.unwrap_or_default(),
         max_runs: max_runs.unwrap_or(10),
+        allow_reentry: allow_reentry.unwrap_or(false),
         uses_state: uses_state.unwrap_or_default(),
         state_window_minutes: window,
     })

@@ -5,8 +5,12 @@ use crate::definition::{Duration, Expr, Refire, Trigger, Window, limits, normal_
 use crate::yaml::Node;
 use serde_json::{Map, Value};
 
+const KEYS: [&str; 7] = [
+    "id", "event", "config", "filter", "for", "window", "cooldown",
+];
+
 pub(super) fn read(r: &mut Reader, node: &Node) -> Option<Trigger> {
-    let f = r.fields(node, &["id", "event", "config", "filter", "for", "window"])?;
+    let f = r.fields(node, &KEYS)?;
     let id = f.optional(r, "id", |r, n| {
         r.formed(
             n,
@@ -20,6 +24,7 @@ pub(super) fn read(r: &mut Reader, node: &Node) -> Option<Trigger> {
     let filter = f.optional(r, "filter", |r, n| r.any_string(n));
     let dwell = f.optional(r, "for", duration);
     let window = f.optional(r, "window", window);
+    let cooldown = f.optional(r, "cooldown", duration);
     Some(Trigger {
         id,
         event: event?,
@@ -27,6 +32,7 @@ pub(super) fn read(r: &mut Reader, node: &Node) -> Option<Trigger> {
         filter: filter.map(Expr::new).filter(|e| !e.is_blank()),
         dwell,
         window,
+        cooldown,
     })
 }
 
