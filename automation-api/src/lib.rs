@@ -5,6 +5,7 @@
 
 mod automations;
 mod bodies;
+mod decisions;
 mod definitions;
 mod entities;
 mod plugin;

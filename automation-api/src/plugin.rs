@@ -1,6 +1,9 @@
 //! The plugin that mounts the routes.
 
-use crate::{Api, automations, definitions, entities, registry, runs, starters, status, templates};
+use crate::{
+    Api, automations, decisions, definitions, entities, registry, runs, starters, status,
+    templates,
+};
 use async_trait::async_trait;
 use automation_dispatch::ENGINE;
 use plugin_api::{
@@ -44,6 +47,7 @@ impl Registered for Running {
         };
         for routes in [
             automations::routes(),
+            decisions::routes(),
             definitions::routes(),
             entities::routes(),
             registry::routes(),

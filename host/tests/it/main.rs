@@ -5,3 +5,4 @@ mod kill;
 mod starters;
 mod support;
 mod two_nodes;
+mod why;
