@@ -12,6 +12,7 @@ mod plugin;
 mod problems;
 mod registry;
 mod runs;
+mod starters;
 mod status;
 mod templates;
 
@@ -26,4 +27,5 @@ use std::sync::Arc;
 pub(crate) struct Api {
     engine: Arc<Engine>,
     board: StatusBoard,
+    starters: Arc<starters::Judged>,
 }

@@ -17,9 +17,10 @@ use automation_core::{
     access,
     builtin::{cron, interval, numeric_state, state},
     registry::{
-        ACTIONS, ARTIFACT_TYPES, ActionDef, FILTERS, REGISTRIES, Registries, TRIGGERS,
+        ACTIONS, ARTIFACT_TYPES, ActionDef, FILTERS, REGISTRIES, Registries, STARTERS, TRIGGERS,
         TriggerSource,
     },
+    starters,
     store::AutomationStore,
     validate::Capabilities,
 };
@@ -99,6 +100,7 @@ impl Plugin for AutomationPlugin {
         env.implement(&ACTIONS, Arc::new(registries.clone()))?;
         env.implement(&ARTIFACT_TYPES, Arc::new(registries.clone()))?;
         env.implement(&FILTERS, Arc::new(registries.clone()))?;
+        env.implement(&STARTERS, Arc::new(registries.clone()))?;
         let entities = EntityEngine::new(self.options, registries.clone());
         entities.install(env)?;
         env.access_rules(&[access::READ, access::MANAGE, access::ENTITY_READ])?;
@@ -116,6 +118,9 @@ impl Plugin for AutomationPlugin {
                 .named("Log", "Writes one line to the run log")
                 .category("Debugging"),
         )?;
+        for starter in starters::core() {
+            env.extension(&STARTERS).register(starter)?;
+        }
         Ok(Box::new(Running {
             limits: self.limits,
             retention: self.retention,

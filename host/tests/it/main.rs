@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod kill;
+mod starters;
 mod support;
 mod two_nodes;
 mod why;
