@@ -81,7 +81,7 @@ plugin_api::statements! {
     pub DUE = "select id from signalbox.automation_dwell_timers where fire_at <= $1 order by fire_at, id limit $2";
     pub OF_AUTOMATION = "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at from signalbox.automation_dwell_timers where automation_id = $1 order by fire_at, id";
     /// Disabling an automation ends what it has armed (`dispatch §6.5`).
-    pub DELETE_OF_DISABLED = "delete from signalbox.automation_dwell_timers where automation_id in (select id from signalbox.automations where status = 'disabled') returning id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, fire_at, created_at";
+    pub DELETE_OF_DISABLED = "delete from signalbox.automation_dwell_timers where automation_id in (select id from signalbox.automations where status = 'disabled') returning id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at";
 }
 
 /// Inserts what is not there; answers what was inserted.

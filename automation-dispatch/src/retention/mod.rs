@@ -10,7 +10,7 @@
 //! | runs, with steps, artifacts and log | [`Retention::runs_days`] after their end, and the newest [`Retention::runs_per_automation`] |
 //! | definition versions | the newest 50, and those a run refers to |
 //! | decisions | the newest [`Retention::decisions_per_automation`], for [`Retention::decisions_days`] |
-//! | the occurrence ledger | 24 h (`dispatch §1`) |
+//! | the occurrence ledger, what windows have counted | 24 h (`dispatch §1`) |
 //!
 //! A run that is not over is never touched. Transitions are forgotten by the entity layer, dead
 //! letters by the queue.
@@ -26,7 +26,7 @@ pub use sql::ALL;
 
 use crate::{engine::Engine, shared::Shared};
 use futures::FutureExt;
-use plugin_api::{BoxError, Clock, Db, LoopReporter, Ts, db::DbError};
+use plugin_api::{BoxError, Db, LoopReporter, Ts, db::DbError};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 /// Between the end of a pass and the next.
@@ -137,18 +137,18 @@ pub async fn run(shared: Arc<Shared>, status: LoopReporter) {
 
 /// What a pass works with.
 struct Job {
+    shared: Arc<Shared>,
     db: Db,
-    clock: Arc<dyn Clock>,
     keep: Retention,
     now: Ts,
     pause: Duration,
 }
 
 impl Job {
-    fn of(shared: &Shared, pause: Duration) -> Self {
+    fn of(shared: &Arc<Shared>, pause: Duration) -> Self {
         Self {
+            shared: shared.clone(),
             db: shared.db.clone(),
-            clock: shared.clock.clone(),
             keep: shared.retention,
             now: shared.clock.now(),
             pause,
@@ -162,7 +162,7 @@ impl Job {
     /// Lets others at the database.
     async fn pause(&self) {
         if !self.pause.is_zero() {
-            self.clock.sleep(self.pause).await;
+            self.shared.clock.sleep(self.pause).await;
         }
     }
 

@@ -2,11 +2,13 @@
 //! first, and what hangs on them goes before them, so that no transaction is large because a run was.
 
 use super::{BATCH, Job, sql};
-use automation_core::{AutomationId, RunId};
+use automation_core::{AutomationId, RunId, compiled::CompiledDuration};
 use plugin_api::{Ts, db::DbError};
 
 /// Runs taken at a time.
 const RUNS: i64 = 100;
+/// The longest duration there is: 30 days.
+const LONGEST_MS: i64 = 30 * super::DAY_MS;
 
 plugin_api::row! {
     /// The newest run of an automation that is not among those always kept.
@@ -43,7 +45,23 @@ pub(super) async fn prune(job: &Job) -> Result<u64, DbError> {
     Ok(gone)
 }
 
+/// How far back a trigger looks for the start it cools down from, in milliseconds: its runs are kept
+/// as long.
+fn cooldown(job: &Job, automation: AutomationId) -> i64 {
+    let Some(automation) = job.shared.automations.get(automation) else {
+        return 0;
+    };
+    let triggers = automation.program.triggers.iter();
+    let cooldowns = triggers.filter_map(|t| match t.cooldown.as_ref()? {
+        CompiledDuration::Millis(ms) => Some(*ms),
+        CompiledDuration::Seconds(_) => Some(LONGEST_MS),
+    });
+    cooldowns.max().unwrap_or(0)
+}
+
 async fn of_automation(job: &Job, newest: &Newest, before: Ts) -> Result<u64, DbError> {
+    let cooled = job.now.plus_millis(-cooldown(job, newest.automation_id));
+    let before = before.min(cooled);
     let open_since = job.days_ago(job.keep.open_artifacts_days);
     let (mut at, mut id) = (Ts::from_millis(0), RunId::from(uuid::Uuid::nil()));
     let mut gone = 0;

@@ -27,9 +27,6 @@ pub(super) enum Subject {
     Named(Box<Named>),
 }
 
-/// The occurrence of a run by hand, which has none.
-const MANUAL: &str = "manual";
-
 /// A subject by name.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
@@ -37,6 +34,8 @@ pub(super) struct Named {
     pub trigger_id: String,
     pub occurrence: String,
     pub context_key: Option<String>,
+    /// Somebody started the run by hand.
+    pub by_hand: bool,
 }
 
 impl std::fmt::Debug for Subject {
@@ -70,7 +69,7 @@ impl Subject {
     }
     /// A run by hand?
     pub fn is_manual(&self) -> bool {
-        matches!(self, Subject::Named(n) if n.occurrence == MANUAL)
+        matches!(self, Subject::Named(n) if n.by_hand)
     }
     pub fn context_key(&self) -> Option<&str> {
         match self {
@@ -100,25 +99,23 @@ impl Entry {
                 trigger_id: dwell.trigger_id.clone(),
                 occurrence: format!("dwell:{}", dwell.id),
                 context_key: dwell.context_key.clone(),
+                by_hand: false,
             },
             at,
             ruling,
         )
     }
 
-    /// A decision about a run that might start. The occurrence is the last part of its dedup key
-    /// (`dispatch §17.2`); a run by hand has none and is called `manual`.
+    /// A decision about a run that might start. One without a dedup key is started by hand
+    /// (`dispatch §17.2`).
     pub(crate) fn of_candidate(candidate: &Candidate, at: Ts, ruling: Ruling) -> Self {
-        let occurrence = match &candidate.dedup_key {
-            Some(key) => key.splitn(3, '|').nth(2).unwrap_or(key),
-            None => MANUAL,
-        };
         Self::named(
             Named {
                 automation: candidate.automation.id,
                 trigger_id: candidate.trigger_id.clone(),
-                occurrence: occurrence.to_owned(),
+                occurrence: candidate.occurrence.clone(),
                 context_key: candidate.context_key.clone(),
+                by_hand: candidate.dedup_key.is_none(),
             },
             at,
             ruling,
@@ -142,6 +139,7 @@ impl Entry {
             trigger_id: "t".to_owned(),
             occurrence: occurrence.to_owned(),
             context_key: None,
+            by_hand: false,
         };
         Self::named(named, Ts::from_millis(0), ruling)
     }

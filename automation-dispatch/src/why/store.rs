@@ -26,8 +26,7 @@ plugin_api::row! {
         pub id: Id,
         /// When it was decided.
         pub at: Ts,
-        /// Which emission of the event (`dispatch §5.2`): `dwell:<id>` for an expired dwell, `manual`
-        /// for a run by hand.
+        /// Which emission of the event (`dispatch §5.2`): `dwell:<id>` for an expired dwell.
         pub occurrence: String,
         /// Effective trigger id.
         pub trigger_id: String,

@@ -25,7 +25,10 @@ impl DecisionRecord {
                 format!("The trigger's own gate failed: {}", error())
             }
             "config_gate" => {
-                format!("The event does not fit the trigger's config {}.", d["config"])
+                format!(
+                    "The event does not fit the trigger's config {}.",
+                    d["config"]
+                )
             }
             "filter_false" => "The filter was false.".into(),
             "filter_error" => format!("The filter failed: {}", error()),
@@ -34,7 +37,10 @@ impl DecisionRecord {
                 "It was left and entered again meanwhile, so it must hold until {}.",
                 instant(d)
             ),
-            "dwell_armed" => format!("Armed: a run starts at {} if it holds until then.", instant(d)),
+            "dwell_armed" => format!(
+                "Armed: a run starts at {} if it holds until then.",
+                instant(d)
+            ),
             "dwell_kept" => "It is armed already; the first deadline stands.".into(),
             "dwell_cancelled" => match d["by"].as_str() {
                 Some("own_gate") => {
@@ -46,11 +52,10 @@ impl DecisionRecord {
                 _ => format!("The armed dwell was cancelled: {} any more.", no_longer(d)),
             },
             "dwell_dropped" => match d["reason"].as_str() {
-                Some("disabled") => {
-                    "The time was up, but the automation was disabled.".into()
-                }
+                Some("disabled") => "The time was up, but the automation was disabled.".into(),
                 Some("trigger_changed") => {
-                    "The time was up, but the trigger had been edited; its next match arms it anew.".into()
+                    "The time was up, but the trigger had been edited; its next match arms it anew."
+                        .into()
                 }
                 Some("invalid_for") => format!("Nothing was armed: {}.", error()),
                 _ => format!("The time was up, but {} any more.", no_longer(d)),
@@ -59,7 +64,14 @@ impl DecisionRecord {
             "condition_error" => format!("Condition {} failed: {}", condition(), error()),
             "refused" => refused(d),
             "duplicate" => "It was delivered again; the first decision stands.".into(),
-            "loop" => "Refused: the automation is in the chain that caused this event, or the chain is too deep.".into(),
+            "loop" if d["again"] == true => {
+                "Refused: the automation led to this event itself, and may not set itself off."
+                    .into()
+            }
+            "loop" => format!(
+                "Refused: {} automations have set each other off, as many as may.",
+                d["depth"].as_u64().unwrap_or_default()
+            ),
             "cooldown" => format!("Cooling down until {}.", instant(d)),
             other => other.replace('_', " "),
         }
@@ -185,6 +197,16 @@ mod tests {
                 "refused",
                 json!({"mode": "parallel", "max_runs": 2}),
                 "Refused: 2 runs are active, as many as max_runs allows.",
+            ),
+            (
+                "loop",
+                json!({"depth": 1, "again": true}),
+                "Refused: the automation led to this event itself, and may not set itself off.",
+            ),
+            (
+                "loop",
+                json!({"depth": 16, "again": false}),
+                "Refused: 16 automations have set each other off, as many as may.",
             ),
             (
                 "queued",

@@ -37,7 +37,7 @@ fn bind<'q>(name: &str, q: Query<'q>) -> Query<'q> {
         "DELETE_RUNS" => q.ids(&ids),
         "DELETE_VERSIONS" => q.bind(id).bind(5_i64).bind(5_i64),
         "OLD_DECISIONS" => q.bind(id).bind(5_i64).ids(&ids),
-        "PRUNE_LEDGER" => q.bind(at).bind(5_i64),
+        "PRUNE_LEDGER" | "PRUNE_WINDOWS" => q.bind(at).bind(5_i64),
         "LIST" => q
             .bind(id)
             .bind(id)

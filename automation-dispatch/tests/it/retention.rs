@@ -112,7 +112,8 @@ both_engines! {
         w.ping(None, 1).await;
         finished(&w, a, 1).await;
         let waiting = w.run_with(a, "waiting").await;
-        w.clock.advance(31 * DAY);
+        // Younger than the 31 days a run may be active.
+        w.clock.advance(30 * DAY + DAY / 2);
         pruned_to(&w, a, 1).await;
         assert_eq!(w.runs(a).await[0].id, waiting.id);
         w.set("x", "up").await;
@@ -147,6 +148,20 @@ both_engines! {
         w.node.shutdown().await;
     }
 
+    async fn a_run_that_its_trigger_cools_down_from_stays(db: TestDb) {
+        let keep = Retention { runs_per_automation: 0, runs_days: 1, ..Default::default() };
+        let w = world(&db, keep).await;
+        let a = w.automation("triggers: [{event: world.pinged, cooldown: {hours: 48}}]\nmode: parallel\nactions: []").await;
+        w.ping(Some("x"), 1).await;
+        finished(&w, a, 1).await;
+        w.clock.advance(DAY + DAY / 2);
+        prune(&w).await;
+        assert_eq!(w.runs(a).await.len(), 1);
+        w.clock.advance(DAY);
+        pruned_to(&w, a, 0).await;
+        w.node.shutdown().await;
+    }
+
     async fn versions_go_once_no_run_refers_to_them(db: TestDb) {
         let w = world(&db, Retention { runs_per_automation: 0, ..Default::default() }).await;
         w.set("x", "down").await;
@@ -162,7 +177,7 @@ both_engines! {
         }
         assert_eq!(w.count(&db, VERSIONS).await, KEPT_VERSIONS + 2, "and the two that runs refer to");
         assert_eq!(prune(&w).await.versions, 0);
-        w.clock.advance(31 * DAY);
+        w.clock.advance(30 * DAY + DAY / 2);
         pruned_to(&w, a, 1).await;
         prune(&w).await;
         assert_eq!(w.count(&db, VERSIONS).await, KEPT_VERSIONS + 1, "that of the finished run has gone");

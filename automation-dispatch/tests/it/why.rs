@@ -229,6 +229,33 @@ both_engines! {
         w.node.shutdown().await;
     }
 
+    async fn windows_queues_and_cooldowns_are_told(db: TestDb) {
+        let w = World::new(&db).await;
+        let window = w.automation(&format!("triggers: [{{event: world.pinged, window: {{count: 2, minutes: 60, refire: once}}}}]\nmode: parallel\n{GO}")).await;
+        let cools = w.automation("triggers: [{event: world.pinged, cooldown: {minutes: 10}}]\nmode: parallel\nactions: []").await;
+        let queued = w.automation("triggers: [{event: world.pinged}]\nmode: queued\nmax_runs: 1\nactions: [{action: world.call, config: {name: hang, hangs: true}}]").await;
+        for n in 1..=3 {
+            w.ping(Some("x"), n).await;
+            for a in [window, cools, queued] {
+                after(&w, a, n as usize).await;
+            }
+        }
+        let of_window = told(&w, window).await;
+        assert_eq!(verdicts(&of_window), ["window_held", "started", "window_held"]);
+        assert_eq!(of_window[0].gate.as_deref(), Some("window"));
+        assert_eq!(of_window[0].sentence(), "The window has counted 1 of 2 within 60 min.");
+        assert!(of_window[2].sentence().starts_with("The window has fired already: 3 within 60 min"));
+        let of_cools = told(&w, cools).await;
+        assert_eq!(verdicts(&of_cools), ["started", "cooldown", "cooldown"]);
+        assert_eq!(of_cools[1].detail.0["until"], w.clock.now().plus_millis(600_000).to_text());
+        let of_queued = told(&w, queued).await;
+        assert_eq!(verdicts(&of_queued), ["started", "queued", "refused"]);
+        assert!(of_queued[1].run_id.is_some());
+        assert_eq!(of_queued[2].detail.0["mode"], "queued");
+        w.open_gate();
+        w.node.shutdown().await;
+    }
+
     async fn what_a_disabled_automation_misses_is_told(db: TestDb) {
         let w = World::new(&db).await;
         w.set("a", "up").await;
