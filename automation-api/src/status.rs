@@ -1,6 +1,7 @@
-//! `/status`: what the loops of this process are doing.
+//! `/status`: what the loops of this process are doing, and which starters are withheld and why.
 
 use crate::Api;
+use automation_core::starters::Reason;
 use axum::{Json, extract::State};
 use plugin_api::{core, http::Routes};
 use serde_json::{Value, json};
@@ -10,5 +11,15 @@ pub fn routes() -> Routes<Api> {
 }
 
 async fn status(State(api): State<Api>) -> Json<Value> {
-    Json(json!({"loops": api.board.list()}))
+    let withheld: Vec<Value> = api
+        .starters
+        .get(&api.engine)
+        .withheld
+        .iter()
+        .map(|w| match &w.reason {
+            Reason::Missing(what) => json!({"id": w.id, "missing": what}),
+            Reason::Invalid(issues) => json!({"id": w.id, "invalid": issues}),
+        })
+        .collect();
+    Json(json!({"loops": api.board.list(), "withheld_starters": withheld}))
 }

@@ -46,6 +46,7 @@ mod why;
 mod window;
 
 pub use cancel::CancelError;
+pub use drive::LeaseTimes;
 pub use dwell::Dwell;
 pub use engine::{ENGINE, Engine};
 pub use manual::{ManualRun, ManualRunError};

@@ -4,7 +4,8 @@ use crate::{
     automations::Automations,
     builtin::{self, Arming, Cron, Interval, Log, Schedules, States},
     commit::{Applier, Committer},
-    drive, dwell,
+    drive::{self, LeaseTimes},
+    dwell,
     engine::{ENGINE, Engine},
     retention::{self, Retention},
     shared::{Limits, Shared},
@@ -16,9 +17,10 @@ use automation_core::{
     access,
     builtin::{cron, interval, numeric_state, state},
     registry::{
-        ACTIONS, ARTIFACT_TYPES, ActionDef, FILTERS, REGISTRIES, Registries, TRIGGERS,
+        ACTIONS, ARTIFACT_TYPES, ActionDef, FILTERS, REGISTRIES, Registries, STARTERS, TRIGGERS,
         TriggerSource,
     },
+    starters,
     store::AutomationStore,
     validate::Capabilities,
 };
@@ -49,6 +51,7 @@ pub struct AutomationPlugin {
     options: EntityOptions,
     limits: Limits,
     retention: Retention,
+    lease: LeaseTimes,
 }
 
 impl AutomationPlugin {
@@ -56,14 +59,19 @@ impl AutomationPlugin {
     pub fn new(options: EntityOptions) -> Self {
         Self {
             options,
-            limits: Limits::default(),
-            retention: Retention::default(),
+            ..Self::default()
         }
     }
 
     /// With other limits for runs.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// With leases of another length than 60 s: how soon a node that died is noticed.
+    pub fn leases(mut self, lease: LeaseTimes) -> Self {
+        self.lease = lease;
         self
     }
 
@@ -92,6 +100,7 @@ impl Plugin for AutomationPlugin {
         env.implement(&ACTIONS, Arc::new(registries.clone()))?;
         env.implement(&ARTIFACT_TYPES, Arc::new(registries.clone()))?;
         env.implement(&FILTERS, Arc::new(registries.clone()))?;
+        env.implement(&STARTERS, Arc::new(registries.clone()))?;
         let entities = EntityEngine::new(self.options, registries.clone());
         entities.install(env)?;
         env.access_rules(&[access::READ, access::MANAGE, access::ENTITY_READ])?;
@@ -109,6 +118,9 @@ impl Plugin for AutomationPlugin {
                 .named("Log", "Writes one line to the run log")
                 .category("Debugging"),
         )?;
+        for starter in starters::core() {
+            env.extension(&STARTERS).register(starter)?;
+        }
         Ok(Box::new(Running {
             limits: self.limits,
             retention: self.retention,
@@ -116,6 +128,7 @@ impl Plugin for AutomationPlugin {
             entities,
             schedules,
             states,
+            lease: self.lease,
             shared: OnceLock::new(),
             subscriptions: Mutex::default(),
             tasks: Mutex::default(),
@@ -130,6 +143,7 @@ struct Running {
     entities: Arc<EntityEngine>,
     schedules: Arc<Schedules>,
     states: Arc<States>,
+    lease: LeaseTimes,
     shared: OnceLock<Arc<Shared>>,
     subscriptions: Mutex<Vec<Subscription>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -147,6 +161,7 @@ impl Registered for Running {
         let applier = Applier {
             node: node.clone(),
             queues: ctx.queues(),
+            lease: self.lease,
         };
         let store = AutomationStore::new(
             reads.clone(),
@@ -175,7 +190,7 @@ impl Registered for Running {
             signals: ctx.signals(),
             filters: self.registries.filters().clone(),
             automations: Automations::new(store, self.registries.clone()),
-            drivers: Default::default(),
+            drivers: drive::Drivers::new(self.lease),
             settling: Default::default(),
             limits: self.limits,
             decisions: Recorder::new(ctx.clock(), self.retention.decisions_per_automation),
@@ -218,7 +233,7 @@ impl Registered for Running {
             .append(&mut running);
         let report = ctx.status().register("automation.sweep");
         self.tasks.lock().expect("tasks").extend([
-            plugin_api::spawn(drive::renew(shared.clone())),
+            plugin_api::spawn(drive::keep(shared.clone())),
             plugin_api::spawn(waits::listen(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),

@@ -1,11 +1,17 @@
 //! Which plugins this binary runs: plain code, one cargo feature each, in a fixed order.
 
+use crate::settings::RetentionSettings;
 use plugin_api::{Migration, Plugin, PluginId};
 
 /// Every plugin compiled in. Order matters only where dependencies do not decide.
 pub fn plugins() -> Vec<Box<dyn Plugin>> {
+    plugins_with(&RetentionSettings::default())
+}
+
+/// The same, keeping so much history.
+pub fn plugins_with(retention: &RetentionSettings) -> Vec<Box<dyn Plugin>> {
     vec![
-        Box::new(automation_dispatch::AutomationPlugin::default()),
+        Box::new(retention.engine_plugin()),
         Box::new(automation_api::AutomationApiPlugin),
         #[cfg(feature = "catalog")]
         Box::new(catalog_plugin::CatalogPlugin),

@@ -11,9 +11,20 @@
 #[error("injected failure at {0}")]
 pub struct Injected(pub &'static str);
 
+/// The point that every statement, begin and commit of a node passes: the database itself. Failing
+/// there means that it cannot be reached, hanging that it does not answer.
+pub const DATABASE: &str = "db";
+
 impl From<Injected> for crate::db::DbError {
     fn from(e: Injected) -> Self {
-        Self::Protocol(e.to_string())
+        if e.0 == DATABASE {
+            Self::Io(std::io::Error::new(
+                std::io::ErrorKind::ConnectionRefused,
+                e.to_string(),
+            ))
+        } else {
+            Self::Protocol(e.to_string())
+        }
     }
 }
 

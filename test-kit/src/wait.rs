@@ -64,8 +64,9 @@ async fn until_within<T>(limit: Duration, probe: impl AsyncFnMut() -> Option<T>,
     }
 }
 
-/// Moves the clock by `step` again and again until the predicate answers true, giving the program a
-/// moment of real time after each step.
+/// Moves the clock by `step` again and again until the predicate answers true, giving the program
+/// real time after each step: 20 ms for each second moved, at least 10 ms and at most 200 ms, because
+/// time limits and leases are counted on this clock while the database takes real time.
 ///
 /// # Panics
 /// After [`LIMIT`] of real time, naming `what` and how far the clock was moved.
@@ -78,8 +79,10 @@ pub async fn advance_until(
     let mut predicate = predicate;
     let deadline = real::now() + LIMIT;
     let mut moved = Duration::ZERO;
+    let pace = (step / 50).clamp(Duration::from_millis(10), Duration::from_millis(200));
     loop {
-        for _ in 0..5 {
+        let next = real::now() + pace;
+        while real::now() < next {
             if predicate().await {
                 return;
             }

@@ -6,7 +6,7 @@ use super::{
     rows::*,
     sql,
 };
-use crate::walk::decide::Rest;
+use crate::{drive::LeaseTimes, walk::decide::Rest};
 use automation_core::RunId;
 use plugin_api::{
     Doc, Text, Ts, Tx,
@@ -17,9 +17,6 @@ use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
 };
-
-/// Milliseconds a lease lasts without renewal (`dispatch §1`).
-pub const LEASE_MS: i64 = 60_000;
 
 /// What became of one commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +55,8 @@ pub struct Applier {
     pub node: Arc<str>,
     /// For timers.
     pub queues: Arc<dyn QueueManager>,
+    /// How long the leases last that commits take and extend.
+    pub lease: LeaseTimes,
 }
 
 impl Applier {
@@ -138,7 +137,7 @@ impl Applier {
             let lease = match verdict {
                 Verdict::Finished | Verdict::Queued => continue,
                 Verdict::Resting => None,
-                _ => Some((self.node.to_string(), now.plus_millis(LEASE_MS))),
+                _ => Some((self.node.to_string(), now.plus_millis(self.lease.ttl_ms()))),
             };
             let (lease_owner, lease_expires_at) = lease.unzip();
             match c.fence {

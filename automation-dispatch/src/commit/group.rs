@@ -3,18 +3,28 @@
 //! exactly as much as the database is the bottleneck, and a lone run waits for nobody.
 
 use super::{Applier, RunCommit, Verdict, apply::ApplyError};
-use plugin_api::{Clock, Db, db::DbError, fail};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use plugin_api::{
+    Clock, Db,
+    db::{DbError, is_unavailable},
+    fail, timeout,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
 
 /// Runs in one transaction at most.
 const MAX_BATCH: usize = 256;
 /// Tries of a single commit that the database refuses for a passing reason (a deadlock with a
-/// deletion, a moment without connection).
+/// deletion).
 const TRIES: u32 = 3;
+/// Pauses between tries while the database is not there.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a commit has no verdict. The run's lease runs out, and whoever takes it over goes on from
 /// the last checkpoint.
@@ -26,6 +36,25 @@ pub enum CommitError {
     /// The process is stopping.
     #[error("the committer has stopped")]
     Stopped,
+}
+
+impl From<DbError> for CommitError {
+    fn from(e: DbError) -> Self {
+        Self::Refused(e.to_string())
+    }
+}
+
+impl ApplyError {
+    /// The database is not there: nothing is wrong with the commit.
+    fn is_unavailable(&self) -> bool {
+        match self {
+            ApplyError::Db(e)
+            | ApplyError::Queue(plugin_api::queue::QueueError::Db { source: e, .. }) => {
+                is_unavailable(e)
+            }
+            ApplyError::Queue(_) => false,
+        }
+    }
 }
 
 type Waiting = (RunCommit, oneshot::Sender<Result<Verdict, CommitError>>);
@@ -49,21 +78,8 @@ impl Committer {
             while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
                 b.fetch_add(1, Ordering::Relaxed);
                 c.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                let (commits, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-                match commit(&db, &applier, &*clock, &commits).await {
-                    Ok(verdicts) => {
-                        for (answer, verdict) in answers.into_iter().zip(verdicts) {
-                            answer.send(Ok(verdict)).ok();
-                        }
-                    }
-                    // One bad run costs only itself.
-                    Err(error) => {
-                        tracing::debug!(%error, runs = commits.len(), "A commit of several runs failed and is split.");
-                        for (one, answer) in commits.iter().zip(answers) {
-                            answer.send(single(&db, &applier, &*clock, one).await).ok();
-                        }
-                    }
-                }
+                let gathered = std::mem::take(&mut batch);
+                answer(&db, &applier, &*clock, gathered).await;
             }
         });
         Self {
@@ -89,6 +105,56 @@ impl Committer {
             self.batches.load(Ordering::Relaxed),
             self.commits.load(Ordering::Relaxed),
         )
+    }
+}
+
+/// Commits what was gathered and answers each run. While the database is not there it is tried
+/// again for as long as anybody waits: a driver whose lease can no longer be relied on has gone, and a
+/// shorter absence must not make anybody repeat an action that was already called.
+async fn answer(db: &Db, applier: &Applier, clock: &dyn Clock, gathered: Vec<Waiting>) {
+    let (mut commits, mut answers): (Vec<_>, Vec<_>) = gathered.into_iter().unzip();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match within_lease(applier, clock, commit(db, applier, clock, &commits)).await {
+            Ok(verdicts) => {
+                for (answer, verdict) in answers.into_iter().zip(verdicts) {
+                    answer.send(Ok(verdict)).ok();
+                }
+                return;
+            }
+            Err(error) if error.is_unavailable() => {
+                tracing::warn!(%error, runs = commits.len(), "Checkpoints cannot be written; it is tried again.");
+                clock.sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                let waiting = commits.into_iter().zip(answers);
+                (commits, answers) = waiting.filter(|(_, a)| !a.is_closed()).unzip();
+                if commits.is_empty() {
+                    return;
+                }
+            }
+            // One bad run costs only itself.
+            Err(error) => {
+                tracing::debug!(%error, runs = commits.len(), "A commit of several runs failed and is split.");
+                for (one, answer) in commits.iter().zip(answers) {
+                    let one = within_lease(applier, clock, single(db, applier, clock, one));
+                    answer.send(one.await).ok();
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// A commit that takes as long as a lease may be relied on has no driver any more, and must not hold
+/// up those that come after it.
+async fn within_lease<T, E: From<DbError>>(
+    applier: &Applier,
+    clock: &dyn Clock,
+    commit: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match timeout(clock, applier.lease.hold(), commit).await {
+        Ok(done) => done,
+        Err(_) => Err(DbError::PoolTimedOut.into()),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     automations::Program,
     cancel::{self, Cause},
     commit::{Fence, RunHead},
-    drive::base_of,
+    drive::{Proof, base_of},
     fire::{Beginning, begin, launch},
     scope,
     shared::Shared,
@@ -63,6 +63,7 @@ pub async fn advance(shared: &Arc<Shared>, automation: AutomationId) -> Result<(
     if shared.drivers.is_closing() {
         return Ok(());
     }
+    let proof = Proof::now(&*shared.clock);
     let mut tx = shared.db.begin().await?;
     let pending: Vec<RunRecord> = tx.sql(PENDING).bind(automation).all().await?;
     if pending.is_empty() {
@@ -91,7 +92,7 @@ pub async fn advance(shared: &Arc<Shared>, automation: AutomationId) -> Result<(
     let buckets: Vec<Bucket> = first.iter().map(|f| f.1.clone()).collect();
     let occupied = count(&mut tx, &buckets).await?;
     first.retain(|(_, bucket, _)| occupied.get(bucket).is_none_or(|o| o.walking == 0));
-    begin_turns(shared, &mut tx, first).await?;
+    begin_turns(shared, &mut tx, proof, first).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -100,9 +101,10 @@ pub async fn advance(shared: &Arc<Shared>, automation: AutomationId) -> Result<(
 async fn begin_turns(
     shared: &Arc<Shared>,
     tx: &mut Tx,
+    proof: Proof,
     turns: Vec<(RunRecord, Bucket, Arc<Program>)>,
 ) -> Result<(), BoxError> {
-    let now = shared.clock.now();
+    let now = proof.at;
     let mut begun = Vec::with_capacity(turns.len());
     for (mut record, _, program) in turns {
         record.started_at = now;
@@ -121,7 +123,7 @@ async fn begin_turns(
             },
         ));
     }
-    launch(shared, tx, now, begun)
+    launch(shared, tx, proof, begun)
         .await
         .map_err(|e| e.to_string())?;
     Ok(())

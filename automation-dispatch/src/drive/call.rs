@@ -112,7 +112,9 @@ async fn perform(
         Ok(config) => config,
         Err(e) => return CallOutcome::InvalidConfig(e.to_string()),
     };
-    let consumed = match consumed(shared, &run.head, action).await {
+    let wanted = || !run.cancel.is_cancelled();
+    let read = || consumed(shared, &run.head, action);
+    let consumed = match super::patiently(&*shared.clock, wanted, read).await {
         Ok(consumed) => consumed,
         Err(e) => {
             return CallOutcome::Broken(format!("consumed artifacts cannot be read: {e}"));

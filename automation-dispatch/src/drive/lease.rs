@@ -1,8 +1,9 @@
 //! Leases: who may walk a run, proved by an epoch that grows with every taking.
 
-use crate::{commit::apply::LEASE_MS, shared::Shared};
+use super::times::Proof;
+use crate::{commit::rows::FenceRow, shared::Shared};
 use automation_core::RunId;
-use plugin_api::{Doc, Ts, Tx, db::DbError};
+use plugin_api::{Db, Doc, Ts, Tx, db::DbError, fail};
 use std::collections::HashSet;
 
 plugin_api::statements! {
@@ -11,13 +12,17 @@ plugin_api::statements! {
         sqlite: "update automation_run_state set lease_owner = $1, lease_expires_at = $2, last_heartbeat_at = $3, lease_epoch = lease_epoch + 1 where (lease_owner is null or lease_expires_at <= $3) and run_id in (select value from json_each($4)) returning run_id, lease_epoch, scope_snapshot, last_action_path",
         postgres: "update signalbox.automation_run_state set lease_owner = $1, lease_expires_at = $2, last_heartbeat_at = $3, lease_epoch = lease_epoch + 1 where (lease_owner is null or lease_expires_at <= $3) and run_id = any($4) returning run_id, lease_epoch, scope_snapshot, last_action_path",
     };
+    /// Extends leases, never shortens one that a checkpoint has extended further meanwhile. `$4` are
+    /// [`FenceRow`]s. A row that somebody has locked – a checkpoint, a waker – is left out rather than
+    /// waited for, so that one run cannot keep the others from being renewed.
     pub RENEW = {
-        sqlite: "update automation_run_state set lease_expires_at = $2, last_heartbeat_at = $3 where lease_owner = $1 and exists (select 1 from json_each($4) r where r.value->>'run_id' = run_id and r.value->>'epoch' = lease_epoch) returning run_id",
-        postgres: "with r as (select * from unnest($4::uuid[], $5::bigint[]) as r(run_id, epoch)), held as (select s.run_id from signalbox.automation_run_state s join r on s.run_id = r.run_id and s.lease_epoch = r.epoch where s.lease_owner = $1 order by s.run_id for update of s) update signalbox.automation_run_state s set lease_expires_at = $2, last_heartbeat_at = $3 from held where s.run_id = held.run_id returning s.run_id",
+        sqlite: "update automation_run_state set lease_expires_at = max(lease_expires_at, $2), last_heartbeat_at = $3 where lease_owner = $1 and exists (select 1 from json_each($4) r where r.value->>'run_id' = run_id and r.value->>'epoch' = lease_epoch) returning run_id",
+        postgres: "with r as (select * from unnest($4::uuid[], $5::bigint[]) as r(run_id, epoch)), held as (select s.run_id from signalbox.automation_run_state s join r on s.run_id = r.run_id and s.lease_epoch = r.epoch where s.lease_owner = $1 order by s.run_id for update of s skip locked) update signalbox.automation_run_state s set lease_expires_at = greatest(s.lease_expires_at, $2), last_heartbeat_at = $3 from held where s.run_id = held.run_id returning s.run_id",
     };
-    pub EXPIRIES = {
-        sqlite: "select run_id, lease_expires_at from automation_run_state where lease_owner = $1",
-        postgres: "select run_id, lease_expires_at from signalbox.automation_run_state where lease_owner = $1",
+    /// Which of these leases are this node's, whoever has their rows locked.
+    pub OURS = {
+        sqlite: "select run_id from automation_run_state where lease_owner = $1 and exists (select 1 from json_each($2) r where r.value->>'run_id' = run_id and r.value->>'epoch' = lease_epoch)",
+        postgres: "select s.run_id from signalbox.automation_run_state s join unnest($2::uuid[], $3::bigint[]) as r(run_id, epoch) on s.run_id = r.run_id and s.lease_epoch = r.epoch where s.lease_owner = $1",
     };
     pub RELEASE_ALL = "update signalbox.automation_run_state set lease_owner = null, lease_expires_at = null where lease_owner = $1";
     /// SQLite only: no other process can share the file's runs, so every lease is of a dead one.
@@ -39,6 +44,8 @@ pub struct Acquired {
     pub snapshot: Doc,
     /// `dispatch §9.4`.
     pub last_path: Option<String>,
+    /// From when it is held.
+    pub proof: Proof,
 }
 
 /// Takes what is free of these runs' leases.
@@ -50,15 +57,15 @@ pub async fn acquire(
     if runs.is_empty() || shared.drivers.is_closing() {
         return Ok(Vec::new());
     }
-    let now = shared.clock.now();
+    let proof = Proof::now(&*shared.clock);
     let mut ids: Vec<uuid::Uuid> = runs.iter().map(|r| r.uuid()).collect();
     ids.sort_unstable();
     ids.dedup();
     let rows: Vec<AcquiredRow> = tx
         .sql(ACQUIRE)
         .bind(shared.node.to_string())
-        .bind(now.plus_millis(LEASE_MS))
-        .bind(now)
+        .bind(proof.at.plus_millis(shared.applier.lease.ttl_ms()))
+        .bind(proof.at)
         .ids(&ids)
         .all()
         .await?;
@@ -69,61 +76,53 @@ pub async fn acquire(
             epoch: r.lease_epoch,
             snapshot: r.scope_snapshot,
             last_path: r.last_action_path,
+            proof,
         })
         .collect())
 }
 
-/// Extends leases; answers the runs that are still held.
-pub async fn renew(shared: &Shared, held: &[(RunId, i64)]) -> Result<HashSet<RunId>, DbError> {
-    let now = shared.clock.now();
-    let rows: Vec<crate::commit::rows::FenceRow> = held
+fn rows(leases: &[(RunId, i64)]) -> Vec<FenceRow> {
+    leases
         .iter()
-        .map(|(run_id, epoch)| crate::commit::rows::FenceRow {
+        .map(|(run_id, epoch)| FenceRow {
             run_id: *run_id,
             epoch: *epoch,
         })
-        .collect();
-    let kept: Vec<RunId> = shared
-        .batch
+        .collect()
+}
+
+/// Extends leases, counted from `now`; answers the runs whose lease was extended.
+pub(super) async fn renew(
+    shared: &Shared,
+    db: &Db,
+    leases: &[(RunId, i64)],
+    now: Ts,
+) -> Result<HashSet<RunId>, DbError> {
+    fail::point("dispatch.renew").await?;
+    let kept: Vec<RunId> = db
         .sql(RENEW)
         .bind(shared.node.to_string())
-        .bind(now.plus_millis(LEASE_MS))
+        .bind(now.plus_millis(shared.applier.lease.ttl_ms()))
         .bind(now)
-        .rows(&rows)
+        .rows(&rows(leases))
         .all()
         .await?;
     Ok(kept.into_iter().collect())
 }
 
-/// After a failed renewal: a driver whose lease may have run out must not act any more, whether the
-/// database can be asked or not.
-pub async fn stop_expired(shared: &Shared, held: &[(RunId, i64)]) {
-    let rows: Result<Vec<ExpiryRow>, DbError> = shared
-        .db
-        .sql(EXPIRIES)
+/// Those of the leases that are this node's.
+pub(super) async fn ours(
+    shared: &Shared,
+    db: &Db,
+    leases: &[(RunId, i64)],
+) -> Result<HashSet<RunId>, DbError> {
+    let ours: Vec<RunId> = db
+        .sql(OURS)
         .bind(shared.node.to_string())
+        .rows(&rows(leases))
         .all()
-        .await;
-    let now: Ts = shared.clock.now();
-    match rows {
-        Ok(rows) => {
-            for r in rows
-                .iter()
-                .filter(|r| r.lease_expires_at.is_none_or(|at| at <= now))
-            {
-                shared.drivers.stop(r.run_id);
-            }
-        }
-        Err(_) => {
-            for (run, _) in held {
-                shared.drivers.stop(*run);
-            }
-        }
-    }
-}
-
-plugin_api::row! {
-    struct ExpiryRow { run_id: RunId, lease_expires_at: Option<Ts> }
+        .await?;
+    Ok(ours.into_iter().collect())
 }
 
 /// Gives every lease of this process back.

@@ -108,10 +108,7 @@ impl Driver {
     async fn run(&mut self) {
         let first = std::mem::replace(&mut self.run.first, First::Recover);
         let goes_on = match first {
-            First::Acts(acts) => {
-                self.perform(acts);
-                true
-            }
+            First::Acts(acts) => self.act(acts),
             First::Recover => self.step(Event::Recovered).await,
             First::Fired => self.fired().await,
         };
@@ -145,8 +142,7 @@ impl Driver {
             let must_commit = decided.must_commit();
             self.pending.append(&mut decided.writes);
             if !must_commit && self.logs.is_empty() {
-                self.perform(decided.then);
-                return true;
+                return self.act(decided.then);
             }
             match self.commit(decided.rest.clone()).await {
                 Some(Verdict::Held) => {
@@ -154,8 +150,7 @@ impl Driver {
                         // A checkpoint is reached; whoever takes the lease over recovers from it.
                         return false;
                     }
-                    self.perform(decided.then);
-                    return true;
+                    return self.act(decided.then);
                 }
                 Some(Verdict::Fired) => match self.next_fired().await {
                     Some(event) => decided = self.decide(event),
@@ -176,7 +171,14 @@ impl Driver {
 
     /// The oldest fired lock that the tree still waits for.
     async fn next_fired(&mut self) -> Option<Event> {
-        match crate::waits::oldest_fired(&self.shared, self.run.head.run_id).await {
+        let (shared, id) = (self.shared.clone(), self.id());
+        // Whoever may not drive any more is stopped here too.
+        let found = super::patiently(
+            &*shared.clock,
+            || true,
+            async || Ok(crate::waits::oldest_fired(&shared, id).await?),
+        );
+        match found.await {
             Ok(event) => {
                 if let Some(Event::Fired { lock, .. }) = &event {
                     // It is still there although it was decided: the tree does not wait for it, so
@@ -291,6 +293,20 @@ impl Driver {
                 None
             }
         }
+    }
+
+    /// Performs acts, unless the lease may have run out since it was last known to be held: somebody
+    /// else may then be walking this run. False: the driver is done with it.
+    fn act(&mut self, acts: Vec<Act>) -> bool {
+        let shared = &self.shared;
+        let holds = acts.is_empty()
+            || shared
+                .drivers
+                .may_act(self.id(), self.run.epoch, &*shared.clock);
+        if holds {
+            self.perform(acts);
+        }
+        holds
     }
 
     fn perform(&mut self, acts: Vec<Act>) {

@@ -5,7 +5,7 @@ use crate::{
     automations::Program,
     commit::{Fence, RunCommit, RunHead, Verdict, build::BuildCx},
     concurrency::queue,
-    drive::{self, LiveRun, internal_error},
+    drive::{self, LiveRun, Proof, internal_error},
     shared::Shared,
     walk::{
         decide::{Act, Cx, Event, Rest, decide},
@@ -91,18 +91,18 @@ fn commit(
 }
 
 /// Writes the beginnings in `tx` and drives the runs once it commits; answers for each whether it is
-/// there now.
+/// there now. `proof` is from before the transaction: what the leases it takes are counted from.
 pub async fn launch(
     shared: &Arc<Shared>,
     tx: &mut Tx,
-    now: Ts,
+    proof: Proof,
     begun: Vec<Begun>,
 ) -> Result<Vec<bool>, JobError> {
     let (commits, parts): (Vec<RunCommit>, Vec<_>) = begun
         .into_iter()
         .map(|b| (b.commit, (b.program, b.walk, b.base, b.acts)))
         .unzip();
-    let verdicts = shared.applier.apply(tx, now, &commits).await?;
+    let verdicts = shared.applier.apply(tx, proof.at, &commits).await?;
     let made = |v: &Verdict| !matches!(v, Verdict::Duplicate | Verdict::Lost);
     let answers = verdicts.iter().map(made).collect();
     let shared = shared.clone();
@@ -122,6 +122,7 @@ pub async fn launch(
                         resumed: false,
                         first: drive::First::Acts(acts),
                     },
+                    proof,
                 ),
                 Verdict::Finished => queue::ended(&shared, commit.head.automation_id, &program),
                 _ => {}

@@ -14,7 +14,7 @@ use crate::{
         self, Bucket, Cooling, Occupancy,
         decide::{Admission, admit, bucket_key, loops},
     },
-    scope,
+    drive, scope,
     shared::Shared,
     walk::view::Base,
     why,
@@ -89,7 +89,8 @@ pub async fn start(
     candidates: Vec<Candidate>,
 ) -> Result<Vec<Started>, JobError> {
     fail::point("dispatch.start").await?;
-    let now = shared.clock.now();
+    let proof = drive::Proof::now(&*shared.clock);
+    let now = proof.at;
     let ids: Vec<RunId> = candidates
         .iter()
         .map(|_| RunId::new(&*shared.clock))
@@ -140,7 +141,7 @@ pub async fn start(
             None => super::begin::wait(shared, now, new),
         });
     }
-    let made = launch(shared, tx, now, begun).await?;
+    let made = launch(shared, tx, proof, begun).await?;
     for (i, made) in admitted.into_iter().zip(made) {
         if !made {
             answers[i] = Started::Duplicate;

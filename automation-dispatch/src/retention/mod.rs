@@ -91,6 +91,11 @@ impl Pruned {
 }
 
 impl Engine {
+    /// How much history is kept.
+    pub fn retention(&self) -> Retention {
+        self.shared.retention
+    }
+
     /// One pass over all history, now and without pauses.
     ///
     /// # Errors

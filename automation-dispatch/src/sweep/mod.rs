@@ -52,10 +52,11 @@ pub async fn run(shared: Arc<Shared>, status: LoopReporter) {
 }
 
 /// One interval on, or sooner: when the lease of another node's walking run ends, it may be that
-/// nobody renews it.
+/// nobody renews it. Who sets leases shorter than the interval wants to notice a death sooner.
 async fn next_look(shared: &Arc<Shared>) -> Ts {
     let now = shared.clock.now();
-    let interval = now.plus_millis(INTERVAL.as_millis() as i64);
+    let interval = INTERVAL.min(shared.applier.lease.ttl());
+    let interval = now.plus_millis(interval.as_millis() as i64);
     let first: Result<Option<Ts>, DbError> = shared
         .db
         .sql(sql::FIRST_EXPIRY)
@@ -224,7 +225,7 @@ async fn stalled(shared: &Arc<Shared>) -> Result<u64, BoxError> {
         .db
         .sql(sql::FAIL_STATELESS)
         .bind(now)
-        .bind(now.plus_millis(-drive::LEASE_MS))
+        .bind(now.plus_millis(-shared.applier.lease.ttl_ms()))
         .execute()
         .await?;
     if lost > 0 {

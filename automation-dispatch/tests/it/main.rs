@@ -5,6 +5,7 @@ mod basics;
 mod branches;
 mod dwells;
 mod guarantees;
+mod leases;
 mod modes;
 mod plans;
 mod recovery;

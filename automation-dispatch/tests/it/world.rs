@@ -25,7 +25,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use test_kit::{Kit, Logs, Node, TestDb, TestPlugin, VirtualClock, eventually, until};
 use tokio::sync::watch;
@@ -93,7 +96,7 @@ impl EntityRead<Thing> for ReadThings {
 pub struct Shared {
     /// Calls of `world.call`, as `name` or `name!` when it failed, in order.
     pub calls: Mutex<Vec<String>>,
-    /// What each call was given: idempotency key, attempt, consumed artifacts.
+    /// What each call was given: idempotency key, attempt, consumed artifacts; and on which node, from 1.
     pub given: Mutex<Vec<Value>>,
     /// Health by system.
     pub health: Mutex<HashMap<String, (String, Option<Ts>)>>,
@@ -103,6 +106,10 @@ pub struct Shared {
     pub reader_down: Mutex<bool>,
     /// Reading health fails.
     pub health_down: Mutex<bool>,
+    /// Hanging calls that were told to end, by name.
+    pub heard: Mutex<Vec<String>>,
+    /// Nodes booted so far.
+    nodes: AtomicU64,
 }
 
 /// Config of `world.call`.
@@ -124,6 +131,7 @@ pub struct Made {
 }
 
 struct Call {
+    node: u64,
     shared: Arc<Shared>,
     gate: watch::Receiver<bool>,
     parts: Arc<OnceLock<Parts>>,
@@ -133,7 +141,7 @@ impl Action for Call {
     type Config = CallConfig;
     async fn execute(&self, config: CallConfig, cx: &ActionCx) -> ActionResult {
         self.shared.given.lock().unwrap().push(json!({
-            "name": config.name, "key": cx.idempotency_key, "attempt": cx.attempt,
+            "name": config.name, "node": self.node, "key": cx.idempotency_key, "attempt": cx.attempt,
             "consumed": cx.consumed, "trigger": cx.scope.trigger,
         }));
         let failed = if config.fails.is_empty() { "" } else { "!" };
@@ -149,7 +157,17 @@ impl Action for Call {
             cx.log.line(LogLevel::Info, &format!("using {secret}"));
         }
         if config.hangs {
-            self.gate.clone().wait_for(|open| *open).await.ok();
+            let (mut gate, mut cancel) = (self.gate.clone(), cx.cancel.clone());
+            let told = tokio::select! {
+                biased;
+                _ = gate.wait_for(|open| *open) => false,
+                () = cancel.cancelled() => true,
+            };
+            if told {
+                // It hears, and goes on none the less.
+                self.shared.heard.lock().unwrap().push(config.name.clone());
+                gate.wait_for(|open| *open).await.ok();
+            }
         }
         if config.fails.is_empty() {
             let external = match config.name.strip_prefix("secret ") {
@@ -302,6 +320,7 @@ impl World {
         engine: AutomationPlugin,
     ) -> Self {
         let (gate, opened) = watch::channel(false);
+        let number = shared.nodes.fetch_add(1, Ordering::Relaxed) + 1;
         let handle: Arc<OnceLock<EntityHandle<Thing>>> = Arc::default();
         let parts: Arc<OnceLock<Parts>> = Arc::default();
         let plugin = {
@@ -345,6 +364,7 @@ impl World {
                     env.extension(&ARTIFACT_TYPES)
                         .register(ArtifactTypeDef::of::<Made>("made", "Made"))?;
                     let call = |shared: &Arc<Shared>| Call {
+                        node: number,
                         shared: shared.clone(),
                         gate: opened.clone(),
                         parts: called.clone(),

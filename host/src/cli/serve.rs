@@ -11,7 +11,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         args.listen.as_deref(),
         args.log.as_deref(),
         args.log_format.as_deref(),
-    )?;
+    )?
+    .with_retention(&args.retention);
     server::logging(&settings)?;
     let running = server::start(&settings).await?;
     if let Some(token) = &running.new_token {

@@ -6,7 +6,7 @@ use crate::{
     cli::DemoArgs,
     client::Client,
     server,
-    settings::{LogFormat, Settings, sqlite_url},
+    settings::{LogFormat, RetentionSettings, Settings, sqlite_url},
     token,
 };
 use anyhow::{Context, bail};
@@ -73,6 +73,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         log_format: LogFormat::Text,
         sqlite_full_sync: false,
         max_connections: 10,
+        retention: RetentionSettings::default(),
     };
     server::logging(&settings)?;
     let running = server::start(&settings).await?;

@@ -1,5 +1,6 @@
 //! The configuration file: YAML with the same diagnostics as automations.
 
+use super::RetentionArgs;
 use anyhow::{Context, bail};
 use automation_core::{
     diagnostic::{Diagnostic, Diagnostics, Path as DocPath, PathSegment, nearest},
@@ -24,9 +25,11 @@ pub struct FileSettings {
     pub sqlite_full_sync: Option<bool>,
     /// Connections of the main Postgres pool, 2–200.
     pub max_connections: Option<u32>,
+    /// How much history is kept.
+    pub retention: RetentionArgs,
 }
 
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     "data_dir",
     "database_url",
     "listen",
@@ -34,6 +37,7 @@ const KEYS: [&str; 7] = [
     "log_format",
     "sqlite_full_sync",
     "max_connections",
+    "retention",
 ];
 
 impl FileSettings {
@@ -110,6 +114,7 @@ impl FileSettings {
                     "max_connections must be a whole number from 2 to 200",
                 )),
             },
+            ("retention", _) => self.retention.read(value, found),
             ("max_connections", _) => wrong(found, "a whole number from 2 to 200"),
             (known, _) if KEYS.contains(&known) => wrong(found, "text"),
             (unknown, _) => {

@@ -2,12 +2,14 @@
 //! that a message can name the place to change it.
 
 mod file;
+mod retention;
 
 use crate::cli::{RemoteArgs, SettingsArgs};
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 
 pub use file::FileSettings;
+pub use retention::{RetentionArgs, RetentionSettings};
 
 /// Where a command finds its server.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub struct Settings {
     pub sqlite_full_sync: bool,
     /// Connections of the main Postgres pool.
     pub max_connections: u32,
+    /// How much history is kept.
+    pub retention: RetentionSettings,
 }
 
 /// The default data folder.
@@ -103,7 +107,14 @@ impl Settings {
             log_format,
             sqlite_full_sync: file.sqlite_full_sync.unwrap_or(false),
             max_connections: file.max_connections.unwrap_or(10),
+            retention: RetentionSettings::default().changed(&file.retention),
         })
+    }
+
+    /// With what environment and flags say about history.
+    pub fn with_retention(mut self, said: &RetentionArgs) -> Self {
+        self.retention = self.retention.changed(said);
+        self
     }
 
     /// Creates the data folder, readable by its owner only.

@@ -3,5 +3,7 @@
 mod bad_input;
 mod docs;
 mod kill;
+mod starters;
 mod support;
 mod two_nodes;
+mod why;

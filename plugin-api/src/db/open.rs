@@ -232,6 +232,7 @@ impl Db {
 
     /// Begins a transaction (`BEGIN IMMEDIATE` on SQLite).
     pub async fn begin(&self) -> Result<Tx> {
+        crate::fail::point(crate::fail::DATABASE).await?;
         Ok(Tx::new(match &self.inner {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite { write, .. } => {

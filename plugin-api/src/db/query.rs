@@ -259,6 +259,7 @@ impl<'a> Query<'a> {
 
     /// Runs the statement; answers how many rows it touched.
     pub async fn execute(self) -> Result<u64> {
+        crate::fail::point(crate::fail::DATABASE).await?;
         let q = self;
         run!(q, false, |query, on, _Row| Ok(query
             .execute(on)
@@ -268,6 +269,7 @@ impl<'a> Query<'a> {
 
     /// All rows. On SQLite a text that begins with `select` runs on a reader connection.
     pub async fn all<R: FromRow>(self) -> Result<Vec<R>> {
+        crate::fail::point(crate::fail::DATABASE).await?;
         let q = self;
         let reads = q
             .sql

@@ -42,6 +42,7 @@ impl Tx {
 
     /// Commits, then runs what was registered with [`Tx::after_commit`].
     pub async fn commit(self) -> Result<()> {
+        crate::fail::point(crate::fail::DATABASE).await?;
         match self.inner {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite(t) => t.commit().await?,
