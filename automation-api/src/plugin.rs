@@ -1,8 +1,7 @@
 //! The plugin that mounts the routes.
 
 use crate::{
-    Api, automations, decisions, definitions, entities, registry, runs, starters, status,
-    templates,
+    Api, automations, decisions, definitions, entities, registry, runs, starters, status, templates,
 };
 use async_trait::async_trait;
 use automation_dispatch::ENGINE;
