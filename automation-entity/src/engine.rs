@@ -270,6 +270,19 @@ impl EntityEngine {
         events.into_iter().map(str::to_owned).collect()
     }
 
+    /// Every trigger event that a change of the kind can mean, in registration order.
+    pub fn trigger_events(&self, kind: &str) -> Vec<&'static str> {
+        let registered = self.registered.read().expect("registrations");
+        let derivers = registered.derivers.iter().filter(|d| d.kind == kind);
+        let mut events = Vec::new();
+        for event in derivers.flat_map(|d| d.events) {
+            if !events.contains(event) {
+                events.push(*event);
+            }
+        }
+        events
+    }
+
     /// `trigger.payload` of a derived event, or of `automation.state`, which no deriver answers.
     ///
     /// # Errors

@@ -40,6 +40,17 @@ plugin_api::row! {
     }
 }
 
+/// Which rows of the transition log to list; what is none does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TransitionFilter {
+    /// Of this field.
+    pub field: Option<String>,
+    /// Away from this field text (`entity §7`).
+    pub from: Option<String>,
+    /// To this field text.
+    pub to: Option<String>,
+}
+
 /// The store. Every method is one short transaction, except [`TransitionStore::record_in`].
 #[async_trait::async_trait]
 pub trait TransitionStore: Send + Sync + 'static {

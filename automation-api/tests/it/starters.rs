@@ -1,6 +1,6 @@
 //! Starter automations (`definition §12`).
 
-use crate::world::World;
+use crate::plain::World;
 use automation_core::registry::{STARTERS, StarterDef};
 use serde_json::{Value, json};
 use test_kit::{TestDb, TestPlugin, both_engines};

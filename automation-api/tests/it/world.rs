@@ -1,74 +1,92 @@
-//! A node with the engine, its routes and one plugin of the test.
+//! A node with the engine, its API, the catalog and incidents.
 
-use axum::{body::Body, http::Request};
-use http_body_util::BodyExt;
-use plugin_api::{Actor, Principal};
-use serde_json::Value;
-use std::collections::BTreeSet;
-use test_kit::{Kit, Node, TestDb, TestPlugin};
-use tower::ServiceExt;
+use automation_api::AutomationApiPlugin;
+use automation_dispatch::AutomationPlugin;
+use catalog_plugin::CatalogPlugin;
+use incident_plugin::IncidentPlugin;
+use serde_json::{Value, json};
+use test_kit::{Kit, Node, TestDb, until};
 
-/// A booted node.
-pub struct World {
-    pub node: Node,
+/// Boots.
+pub async fn boot(db: &TestDb) -> Node {
+    Kit::new(db)
+        .await
+        .plugin(AutomationPlugin::default())
+        .plugin(AutomationApiPlugin)
+        .plugin(CatalogPlugin)
+        .plugin(IncidentPlugin)
+        .boot()
+        .await
 }
 
-impl World {
-    /// Boots with a plugin beside the engine.
-    pub async fn with(db: &TestDb, plugin: TestPlugin) -> Self {
-        let node = Kit::new(db)
-            .await
-            .plugin(automation_dispatch::AutomationPlugin::default())
-            .plugin(automation_api::AutomationApiPlugin)
-            .plugin(plugin)
-            .boot()
-            .await;
-        Self { node }
-    }
+/// A definition with one trigger and these actions.
+pub fn definition(name: &str, actions: Value) -> Value {
+    json!({"name": name, "triggers": [{"id": "made", "event": "catalog.created"}], "actions": actions})
+}
 
-    /// Sends a request with the engine's read rule.
-    pub async fn call(
-        &self,
-        method: &str,
-        path: &str,
-        content_type: &str,
-        body: impl Into<Body>,
-    ) -> (u16, Value) {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("/api/v1{path}"))
-            .header("content-type", content_type)
-            .body(body.into())
-            .expect("a request");
-        let rules: BTreeSet<String> = ["*".to_owned()].into();
-        let actor = Actor::service("test");
-        request.extensions_mut().insert(Principal {
-            actor: actor.clone(),
-            rules,
-        });
-        let router = self.node.runtime().router();
-        let answer = plugin_api::RequestContext::of(actor)
-            .scope(router.oneshot(request))
-            .await
-            .expect("an answer");
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.expect("a body");
-        let body = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
-        (status, body)
-    }
+/// Creates an automation and answers it.
+pub async fn create(node: &Node, definition: Value) -> Value {
+    let body = json!({"definition": definition});
+    node.post("/automations", body).await.expect(201)
+}
 
-    /// Reads a route that answers 200.
-    pub async fn get(&self, path: &str) -> Value {
-        let (status, body) = self
-            .call("GET", path, "application/json", Body::empty())
-            .await;
-        assert_eq!(status, 200, "{path}: {body}");
-        body
-    }
+/// The path of something with an id.
+pub fn path(collection: &str, thing: &Value) -> String {
+    format!("/{collection}/{}", thing["id"].as_str().expect("an id"))
+}
 
-    /// Posts a JSON document.
-    pub async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        self.call("POST", path, "application/json", body.to_string())
+/// Starts a run by hand and answers its path.
+pub async fn start(node: &Node, automation: &Value, body: Value) -> String {
+    let answer = node
+        .post(&format!("{}/runs", path("automations", automation)), body)
+        .await;
+    let location = answer.header("location").unwrap_or_default().to_owned();
+    let run = answer.expect(202);
+    assert_eq!(
+        location,
+        format!("/api/v1/runs/{}", run["run_id"].as_str().expect("an id"))
+    );
+    location
+        .strip_prefix("/api/v1")
+        .expect("below the API")
+        .to_owned()
+}
+
+/// The run at this path once it has a status.
+pub async fn run_that_is(node: &Node, path: &str, status: &str) -> Value {
+    until(
+        async || {
+            let run = node.get(path).await.ok();
+            (run["status"] == status).then_some(run)
+        },
+        &format!("{path} is {status}"),
+    )
+    .await
+}
+
+/// Every item of a list, page by page.
+pub async fn all(node: &Node, path: &str, limit: usize) -> Vec<Value> {
+    let mark = if path.contains('?') { '&' } else { '?' };
+    let (mut items, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = node
+            .get(&format!("{path}{mark}limit={limit}{cursor}"))
             .await
+            .ok();
+        let found = page["items"].as_array().expect("items");
+        assert!(found.len() <= limit, "{page}");
+        items.extend(found.iter().cloned());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return items,
+        }
     }
+}
+
+/// The texts of a field.
+pub fn field<'a>(items: &'a [Value], name: &str) -> Vec<&'a str> {
+    items
+        .iter()
+        .map(|i| i[name].as_str().unwrap_or("-"))
+        .collect()
 }

@@ -6,7 +6,10 @@ use plugin_api::{
     Clock, Tx,
     db::{Db, FromRow, Sql},
     fail,
-    queue::{BatchHandler, Consumer, Job, JobError, NewJob, Recurring, Retries, Schedule, Verdict},
+    queue::{
+        BatchHandler, Consumer, Job, JobError, NewJob, QueueManager, Recurring, Retries, Schedule,
+        Verdict,
+    },
 };
 use plugin_runtime::queue::SqlQueues;
 use serde_json::json;
