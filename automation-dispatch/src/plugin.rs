@@ -262,6 +262,8 @@ impl Registered for Running {
         for subscription in running {
             subscription.unsubscribe().await;
         }
+        // Before the task that writes them is stopped in the middle of it.
+        why::flush(shared).await;
         for task in std::mem::take(&mut *self.tasks.lock().expect("tasks")) {
             task.abort();
         }
