@@ -37,6 +37,7 @@ mod shared;
 mod stage;
 pub mod store;
 mod sweep;
+mod version;
 mod waits;
 mod walk;
 

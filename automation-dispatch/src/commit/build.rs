@@ -2,9 +2,12 @@
 //! document of a run enters a row only as a [`Masked`] value.
 
 use super::rows::*;
-use crate::walk::{
-    decide::{Rest, Write},
-    tree::Walk,
+use crate::{
+    version,
+    walk::{
+        decide::{Rest, Write},
+        tree::Walk,
+    },
 };
 use automation_core::{ArtifactId, AutomationId, LockId, RunId};
 use plugin_api::{Actor, Doc, Masked, Text, Ts, masking::MaskSet, queue::NewJob};
@@ -311,7 +314,7 @@ pub fn timer_jobs(
     timeout_at: Option<Ts>,
     next_check_at: Option<Ts>,
 ) -> Vec<(&'static str, NewJob)> {
-    let data = json!({"runId": run, "waitLockId": lock});
+    let data = version::mark(json!({"runId": run, "waitLockId": lock}));
     let mut jobs = Vec::new();
     if let Some(at) = timeout_at {
         jobs.push(if kind == "delay" {
