@@ -1,11 +1,12 @@
 //! Which plugins this binary runs: plain code, one cargo feature each, in a fixed order.
 
+use automation_dispatch::{AutomationPlugin, LeaseTimes};
 use plugin_api::{Migration, Plugin, PluginId};
 
 /// Every plugin compiled in. Order matters only where dependencies do not decide.
-pub fn plugins() -> Vec<Box<dyn Plugin>> {
+pub fn plugins(lease: LeaseTimes) -> Vec<Box<dyn Plugin>> {
     vec![
-        Box::new(automation_dispatch::AutomationPlugin::default()),
+        Box::new(AutomationPlugin::default().leases(lease)),
         Box::new(automation_api::AutomationApiPlugin),
         #[cfg(feature = "catalog")]
         Box::new(catalog_plugin::CatalogPlugin),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{compose, settings::Settings, token};
 use anyhow::Context;
-use plugin_api::core::ShutdownReason;
+use plugin_api::{Db, core::ShutdownReason};
 use plugin_runtime::{ConfigKey, Runtime};
 use std::{net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
@@ -42,7 +42,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     })?;
     let address = listener.local_addr()?;
     let opened = database::open(settings).await?;
-    let builder = Runtime::builder(opened.db.clone()).plugins(compose::plugins());
+    let builder = Runtime::builder(opened.db.clone()).plugins(compose::plugins(settings.lease()));
     let variable = std::env::var(CONFIG_KEY).ok();
     let builder = builder.config_key(ConfigKey::load(
         variable.as_deref(),
@@ -106,6 +106,11 @@ async fn boot(
 }
 
 impl Running {
+    /// Its database.
+    pub fn database(&self) -> &Db {
+        &self.opened.db
+    }
+
     /// Stops in order: not ready any more, no new requests, runs get their time to a checkpoint,
     /// plugins are cleaned up, the database is closed.
     pub async fn stop(self) {
