@@ -23,7 +23,7 @@ use axum::{
 };
 use plugin_api::{
     RequestContext,
-    http::{ApiJson, ApiQuery, FieldError, Page, PageQuery, Problem, Routes, fingerprint},
+    http::{ApiJson, ApiQuery, FieldError, Page, PageQuery, Problem, Routes, fingerprint, patch},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ pub fn routes() -> Routes<Api> {
         .post("/automations", &MANAGE, create)
         .get("/automations/{id}", &READ, get)
         .put("/automations/{id}", &MANAGE, put)
-        .patch("/automations/{id}", &MANAGE, patch)
+        .patch("/automations/{id}", &MANAGE, change)
         .delete("/automations/{id}", &MANAGE, delete)
         .get("/automations/{id}/definition", &READ, definition)
         .put("/automations/{id}/definition", &MANAGE, put_definition)
@@ -134,10 +134,7 @@ async fn list(
         .map(|c| {
             Ok::<_, Problem>(PageAfter {
                 name_key: c.key,
-                id: c
-                    .id
-                    .parse()
-                    .map_err(|_| Problem::bad_parameter("the cursor is malformed"))?,
+                id: c.id.parse().map_err(|_| Problem::bad_cursor())?,
             })
         })
         .transpose()?;
@@ -296,20 +293,19 @@ async fn put(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Patch {
+    #[serde(default, deserialize_with = "patch::given")]
     name: Option<String>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "patch::clearable")]
     description: Option<Option<String>>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "patch::clearable")]
     group: Option<Option<String>>,
+    #[serde(default, deserialize_with = "patch::given")]
     status: Option<String>,
+    #[serde(default, deserialize_with = "patch::given")]
     definition: Option<Value>,
 }
 
-fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(d).map(Some)
-}
-
-async fn patch(
+async fn change(
     State(api): State<Api>,
     Path(text): Path<String>,
     IfMatch(version): IfMatch,

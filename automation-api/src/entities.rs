@@ -2,12 +2,12 @@
 
 use crate::Api;
 use automation_core::access::ENTITY_READ;
-use automation_entity::ErasedKind;
+use automation_entity::{ErasedKind, TransitionFilter};
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
 };
-use plugin_api::http::{ApiQuery, Page, PageQuery, Problem, Routes};
+use plugin_api::http::{ApiQuery, Page, PageQuery, Problem, Routes, fingerprint};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -48,33 +48,31 @@ async fn kinds(State(api): State<Api>) -> Json<Value> {
         .entities()
         .kinds()
         .iter()
-        .map(|k| json!({"kind": k.kind(), "owner_plugin_id": k.owner().as_str(), "state_schema": k.schema()}))
+        .map(|k| {
+            let events = api.engine.entities().trigger_events(k.kind());
+            json!({"kind": k.kind(), "owner_plugin_id": k.owner().as_str(), "state_schema": k.schema(), "trigger_events": events})
+        })
         .collect();
     Json(json!({"items": items}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IdsQuery {
+    #[serde(default)]
+    id: Vec<String>,
 }
 
 async fn many(
     State(api): State<Api>,
     Path(name): Path<String>,
-    RawQuery(query): RawQuery,
+    ApiQuery(q): ApiQuery<IdsQuery>,
 ) -> Result<Json<Value>, Problem> {
     let kind = kind(&api, &name)?;
-    let pairs: Vec<(String, String)> = axum::extract::Query::try_from_uri(
-        &format!("/?{}", query.unwrap_or_default())
-            .parse()
-            .map_err(|_| Problem::bad_parameter("the query cannot be read"))?,
-    )
-    .map_err(|e| Problem::bad_parameter(e.body_text()))?
-    .0;
     let mut ids: Vec<String> = Vec::new();
-    for (key, value) in pairs {
-        if key != "id" {
-            return Err(Problem::bad_parameter(format!(
-                "{key} is not a parameter here; give id once or several times"
-            )));
-        }
-        if !ids.contains(&value) {
-            ids.push(value);
+    for id in q.id {
+        if !ids.contains(&id) {
+            ids.push(id);
         }
     }
     if !(1..=100).contains(&ids.len()) {
@@ -127,6 +125,9 @@ async fn one(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TransitionQuery {
+    field: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -142,16 +143,19 @@ async fn transitions(
         cursor: q.cursor,
     };
     let limit = paging.limit()?;
-    let print = format!("{name}:{id}");
-    let before = match paging.cursor(&print)? {
-        Some(c) => Some(c.id.parse::<i64>().map_err(|_| {
-            Problem::bad_parameter("the cursor is malformed; start again without it")
-        })?),
-        None => None,
+    let filter = TransitionFilter {
+        field: q.field,
+        from: q.from,
+        to: q.to,
     };
+    let print = fingerprint(&(&name, &id, &filter));
+    let before = paging
+        .cursor(&print)?
+        .map(|c| c.id.parse::<i64>().map_err(|_| Problem::bad_cursor()))
+        .transpose()?;
     let rows = api
         .engine
-        .transitions(&name, &id, before, limit as i64 + 1)
+        .transitions(&name, &id, &filter, before, limit as i64 + 1)
         .await?;
     let page = Page::cut(rows, limit, &print, |t| {
         (t.transitioned_at.millis().to_string(), t.id.to_string())

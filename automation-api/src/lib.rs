@@ -5,12 +5,14 @@
 
 mod automations;
 mod bodies;
+mod decisions;
 mod definitions;
 mod entities;
 mod plugin;
 mod problems;
 mod registry;
 mod runs;
+mod starters;
 mod status;
 mod templates;
 
@@ -25,4 +27,5 @@ use std::sync::Arc;
 pub(crate) struct Api {
     engine: Arc<Engine>,
     board: StatusBoard,
+    starters: Arc<starters::Judged>,
 }

@@ -1,9 +1,14 @@
 //! The plugin that mounts the routes.
 
-use crate::{Api, automations, definitions, entities, registry, runs, status, templates};
+use crate::{
+    Api, automations, decisions, definitions, entities, registry, runs, starters, status, templates,
+};
 use async_trait::async_trait;
 use automation_dispatch::ENGINE;
-use plugin_api::{BoxError, InitCtx, Plugin, PluginId, PluginMetadata, RegisterEnv, Registered};
+use plugin_api::{
+    BoxError, InitCtx, Plugin, PluginId, PluginMetadata, ReadyCtx, RegisterEnv, Registered,
+};
+use std::sync::Arc;
 
 /// The engine's routes.
 #[derive(Default)]
@@ -22,28 +27,47 @@ impl Plugin for AutomationApiPlugin {
         env: &mut RegisterEnv<'_>,
     ) -> Result<Box<dyn Registered>, BoxError> {
         env.requires(&ENGINE);
-        Ok(self)
+        Ok(Box::<Running>::default())
     }
 }
 
+#[derive(Default)]
+struct Running {
+    starters: Arc<starters::Judged>,
+}
+
 #[async_trait]
-impl Registered for AutomationApiPlugin {
+impl Registered for Running {
     async fn init(&self, ctx: &InitCtx) -> Result<(), BoxError> {
         let api = Api {
             engine: ctx.get_service(&ENGINE)?,
             board: ctx.status(),
+            starters: self.starters.clone(),
         };
         for routes in [
             automations::routes(),
+            decisions::routes(),
             definitions::routes(),
             entities::routes(),
             registry::routes(),
             runs::routes(),
+            starters::routes(),
             status::routes(),
             templates::routes(),
         ] {
             ctx.routes(routes.with_state(api.clone()))?;
         }
+        Ok(())
+    }
+
+    /// Plugins may register until the end of this phase, so starters are judged behind it.
+    async fn after_plugins_ready(&self, ctx: &ReadyCtx) -> Result<(), BoxError> {
+        let engine = ctx.get_service(&ENGINE)?;
+        let starters = self.starters.clone();
+        ctx.on_started(move || async move {
+            starters.get(&engine);
+            Ok(())
+        });
         Ok(())
     }
 }

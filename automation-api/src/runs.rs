@@ -6,7 +6,7 @@ use crate::{
     problems::{of_cancel, of_manual, of_store},
 };
 use automation_core::{
-    AutomationId, RunId,
+    ArtifactId, AutomationId, RunId, StepId,
     access::{MANAGE, READ},
 };
 use automation_dispatch::{
@@ -23,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use plugin_api::{
-    RequestContext, Ts,
+    Id, RequestContext, Ts,
     http::{ApiJson, ApiQuery, Page, PageQuery, Problem, Routes, fingerprint},
 };
 use serde::Deserialize;
@@ -76,9 +76,9 @@ fn step(s: &StepRecord, run: RunId) -> Value {
     }))
 }
 
-fn artifact(a: &ArtifactRecord) -> Value {
+fn artifact(a: &ArtifactRecord, automation: AutomationId) -> Value {
     compact(json!({
-        "id": a.id, "run_id": a.run_id, "step_id": a.step_id, "action_id": a.action_id, "artifact_type": a.artifact_type,
+        "id": a.id, "automation_id": automation, "run_id": a.run_id, "step_id": a.step_id, "action_id": a.action_id, "artifact_type": a.artifact_type,
         "data": a.data, "context_key": a.context_key, "closed_at": text(a.closed_at), "created_at": a.created_at.to_text(),
     }))
 }
@@ -93,8 +93,12 @@ fn log(l: &LogRecord) -> Value {
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     automation_id: Option<String>,
-    status: Option<String>,
+    #[serde(default)]
+    status: Vec<String>,
+    trigger_id: Option<String>,
     context_key: Option<String>,
+    started_after: Option<String>,
+    started_before: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -109,36 +113,56 @@ const STATUSES: [&str; 7] = [
     "skipped",
 ];
 
+fn instant(name: &str, text: Option<String>) -> Result<Option<Ts>, Problem> {
+    text.map(|t| {
+        Ts::parse(&t).ok_or_else(|| {
+            Problem::bad_parameter(format!(
+                "{name} must be an instant such as 2026-01-15T12:00:00.000Z"
+            ))
+        })
+    })
+    .transpose()
+}
+
 async fn page(
     api: &Api,
     q: ListQuery,
     automation_id: Option<AutomationId>,
 ) -> Result<Json<Page<Value>>, Problem> {
-    if let Some(s) = q.status.as_deref().filter(|s| !STATUSES.contains(s)) {
+    if let Some(s) = q.status.iter().find(|s| !STATUSES.contains(&s.as_str())) {
         return Err(Problem::bad_parameter(format!(
             "status {s} is not known; one of {}",
             STATUSES.join(", ")
         )));
     }
-    let print = fingerprint(&(&automation_id, &q.status, &q.context_key));
+    let mut statuses = q.status;
+    statuses.sort_unstable();
+    statuses.dedup();
     let filter = RunFilter {
         automation_id,
-        status: q.status,
+        statuses,
+        trigger_id: q.trigger_id,
         context_key: q.context_key,
+        started_after: instant("started_after", q.started_after)?,
+        started_before: instant("started_before", q.started_before)?,
     };
+    let print = fingerprint(&(
+        &filter.automation_id,
+        &filter.statuses,
+        &filter.trigger_id,
+        &filter.context_key,
+        &filter.started_after,
+        &filter.started_before,
+    ));
     let paging = PageQuery {
         limit: q.limit,
         cursor: q.cursor,
     };
     let limit = paging.limit()?;
-    let bad = || Problem::bad_parameter("the cursor is malformed; start again without it");
-    let after = match paging.cursor(&print)? {
-        Some(c) => Some((
-            Ts::from_millis(c.key.parse().map_err(|_| bad())?),
-            c.id.parse::<RunId>().map_err(|_| bad())?,
-        )),
-        None => None,
-    };
+    let after = paging
+        .cursor(&print)?
+        .map(|c| c.instant_and_id::<RunId>())
+        .transpose()?;
     let found = api.engine.runs(&filter, after, limit as u32 + 1).await?;
     let page = Page::cut(found, limit, &print, |r: &RunRecord| {
         (r.started_at.millis().to_string(), r.id.to_string())
@@ -170,6 +194,11 @@ async fn list_of(
     ApiQuery(q): ApiQuery<ListQuery>,
 ) -> Result<Json<Page<Value>>, Problem> {
     let automation = id(&text, "automation")?;
+    if q.automation_id.is_some() {
+        return Err(Problem::bad_parameter(
+            "automation_id is no parameter here; the path names the automation",
+        ));
+    }
     api.engine
         .automations()
         .get(automation)
@@ -186,57 +215,127 @@ async fn known(api: &Api, text: &str) -> Result<RunRecord, Problem> {
         .ok_or_else(|| Problem::not_found(format!("There is no run {text}.")))
 }
 
-async fn get(State(api): State<Api>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
+/// How many steps and artifacts a run is shown with; the rest comes in pages.
+const SHOWN: usize = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GetQuery {
+    /// `steps`, `artifacts`; several times or with commas. Absent: both.
+    #[serde(default)]
+    include: Vec<String>,
+}
+
+async fn get(
+    State(api): State<Api>,
+    Path(text): Path<String>,
+    ApiQuery(q): ApiQuery<GetQuery>,
+) -> Result<Json<Value>, Problem> {
+    let parts: Vec<&str> = q.include.iter().flat_map(|i| i.split(',')).collect();
+    if parts
+        .iter()
+        .any(|p| !["", "steps", "artifacts"].contains(p))
+    {
+        return Err(Problem::bad_parameter(
+            "include takes steps, artifacts, both, or nothing",
+        ));
+    }
+    let wanted = |part| q.include.is_empty() || parts.contains(&part);
     let found = known(&api, &text).await?;
     let mut v = run(&found);
-    v["steps"] = api
-        .engine
-        .steps(found.id)
-        .await?
-        .iter()
-        .map(|s| step(s, found.id))
-        .collect();
-    v["artifacts"] = api
-        .engine
-        .artifacts(found.id)
-        .await?
-        .iter()
-        .map(artifact)
-        .collect();
+    if wanted("steps") {
+        let page = steps_of(&api, found.id, None, SHOWN).await?;
+        v["steps"] = page.items.into();
+        if let Some(cursor) = page.next_cursor {
+            v["steps_next_cursor"] = cursor.into();
+        }
+    }
+    if wanted("artifacts") {
+        let page = artifacts_of(&api, &found, None, SHOWN).await?;
+        v["artifacts"] = page.items.into();
+        if let Some(cursor) = page.next_cursor {
+            v["artifacts_next_cursor"] = cursor.into();
+        }
+    }
     Ok(Json(v))
 }
 
-async fn steps(State(api): State<Api>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
+/// Cursors of a run's parts belong to that run.
+fn print(part: &str, run: RunId) -> String {
+    fingerprint(&(part, run))
+}
+
+/// A page of records, shown.
+fn shown<T>(page: Page<T>, show: impl Fn(&T) -> Value) -> Page<Value> {
+    Page {
+        items: page.items.iter().map(show).collect(),
+        next_cursor: page.next_cursor,
+    }
+}
+
+async fn steps_of(
+    api: &Api,
+    run: RunId,
+    after: Option<(Ts, StepId)>,
+    limit: usize,
+) -> Result<Page<Value>, Problem> {
+    let rows = api.engine.steps_page(run, after, limit + 1).await?;
+    let page = Page::cut(rows, limit, &print("steps", run), |s| {
+        (s.started_at.millis().to_string(), s.id.to_string())
+    });
+    Ok(shown(page, |s| step(s, run)))
+}
+
+async fn artifacts_of(
+    api: &Api,
+    run: &RunRecord,
+    after: Option<(Ts, ArtifactId)>,
+    limit: usize,
+) -> Result<Page<Value>, Problem> {
+    let rows = api.engine.artifacts_page(run.id, after, limit + 1).await?;
+    let page = Page::cut(rows, limit, &print("artifacts", run.id), |a| {
+        (a.created_at.millis().to_string(), a.id.to_string())
+    });
+    Ok(shown(page, |a| artifact(a, run.automation_id)))
+}
+
+async fn steps(
+    State(api): State<Api>,
+    Path(text): Path<String>,
+    ApiQuery(q): ApiQuery<PageQuery>,
+) -> Result<Json<Page<Value>>, Problem> {
     let run = known(&api, &text).await?.id;
-    let items: Vec<Value> = api
-        .engine
-        .steps(run)
-        .await?
-        .iter()
-        .map(|s| step(s, run))
-        .collect();
-    Ok(Json(json!({"items": items})))
+    let after = q.cursor(&print("steps", run))?;
+    let after = after.map(|c| c.instant_and_id()).transpose()?;
+    Ok(Json(steps_of(&api, run, after, q.limit()?).await?))
 }
 
 async fn artifacts(
     State(api): State<Api>,
     Path(text): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    let run = known(&api, &text).await?.id;
-    let items: Vec<Value> = api
-        .engine
-        .artifacts(run)
-        .await?
-        .iter()
-        .map(artifact)
-        .collect();
-    Ok(Json(json!({"items": items})))
+    ApiQuery(q): ApiQuery<PageQuery>,
+) -> Result<Json<Page<Value>>, Problem> {
+    let run = known(&api, &text).await?;
+    let after = q.cursor(&print("artifacts", run.id))?;
+    let after = after.map(|c| c.instant_and_id()).transpose()?;
+    Ok(Json(artifacts_of(&api, &run, after, q.limit()?).await?))
 }
 
-async fn logs(State(api): State<Api>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
+async fn logs(
+    State(api): State<Api>,
+    Path(text): Path<String>,
+    ApiQuery(q): ApiQuery<PageQuery>,
+) -> Result<Json<Page<Value>>, Problem> {
     let run = known(&api, &text).await?.id;
-    let items: Vec<Value> = api.engine.logs(run).await?.iter().map(log).collect();
-    Ok(Json(json!({"items": items})))
+    let print = print("logs", run);
+    let after = match q.cursor(&print)? {
+        Some(c) => Some(Id(c.id.parse().map_err(|_| Problem::bad_cursor())?)),
+        None => None,
+    };
+    let limit = q.limit()?;
+    let rows = api.engine.logs_page(run, after, limit + 1).await?;
+    let page = Page::cut(rows, limit, &print, |l| (String::new(), l.id.to_string()));
+    Ok(Json(shown(page, log)))
 }
 
 #[derive(Deserialize)]

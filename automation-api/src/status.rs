@@ -1,6 +1,8 @@
-//! `/status`: what this process is, what its loops are doing, and what waits (`api §10`).
+//! `/status`: what this process is, what its loops are doing, what waits, and which starters are
+//! withheld and why (`api §10`).
 
 use crate::Api;
+use automation_core::starters::Reason;
 use axum::{Json, extract::State};
 use plugin_api::{
     core,
@@ -38,5 +40,11 @@ async fn status(State(api): State<Api>) -> Result<Json<Value>, Problem> {
     let (driving, _, _) = api.engine.load();
     answer["runs"] = json!({"driving": driving, "taken_up": api.engine.drivers_begun()});
     answer["loops"] = json!(api.board.list());
+    let starters = api.starters.get(&api.engine);
+    let withheld = starters.withheld.iter().map(|w| match &w.reason {
+        Reason::Missing(what) => json!({"id": w.id, "missing": what}),
+        Reason::Invalid(issues) => json!({"id": w.id, "invalid": issues}),
+    });
+    answer["withheld_starters"] = withheld.collect();
     Ok(Json(answer))
 }

@@ -14,6 +14,8 @@ pub mod diagnostic;
 pub mod ids;
 pub mod registry;
 pub mod schema;
+pub mod scope;
+pub mod starters;
 pub mod store;
 pub mod validate;
 pub mod yaml;

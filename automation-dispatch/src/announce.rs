@@ -49,7 +49,9 @@ pub fn committed(shared: &Shared, commit: &RunCommit, verdict: Verdict) {
             send(RUN_STATUS, payload);
         }
         (_, Verdict::Resting) => send(RUN_STATUS, status(run, automation, "waiting")),
-        _ if commit.resumed => send(RUN_STATUS, status(run, automation, "running")),
+        _ if commit.resumed || matches!(commit.fence, Fence::Turn(_)) => {
+            send(RUN_STATUS, status(run, automation, "running"))
+        }
         _ => {}
     }
 }
@@ -58,9 +60,10 @@ fn status(run: RunId, automation: AutomationId, status: &str) -> serde_json::Val
     json!({"run_id": run, "automation_id": automation, "status": status})
 }
 
-/// Announces a cancellation.
-pub fn cancelled(shared: &Shared, run: RunId, automation: AutomationId, code: &str) {
-    let payload = json!({"run_id": run, "automation_id": automation, "status": "cancelled", "error_code": code});
+/// Announces that a run was ended from outside its walk.
+pub fn ended(shared: &Shared, run: RunId, automation: AutomationId, status: &str, code: &str) {
+    let payload =
+        json!({"run_id": run, "automation_id": automation, "status": status, "error_code": code});
     let masks = shared.secrets.set(run.uuid().as_u128());
     shared
         .signals

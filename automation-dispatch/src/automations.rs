@@ -10,7 +10,7 @@ use crate::scope::{ReadSet, Reads};
 use arc_swap::ArcSwap;
 use automation_core::{
     AutomationId,
-    compiled::{CompiledDefinition, CompiledKind},
+    compiled::{CompiledDefinition, CompiledKind, Condition},
     registry::Registries,
     store::{AutomationStore, IndexRow, Status, StoreError},
 };
@@ -42,14 +42,19 @@ impl Program {
         }
     }
 
-    /// What the `wait_until` at a path reads.
+    /// What the condition of the `wait_until`, or the filter of the `wait_for_trigger`, at a path
+    /// reads.
     pub fn wait_reads(&self, path: &str) -> Arc<ReadSet> {
-        let action = crate::walk::path::action(&self.actions, path);
-        let condition = action.and_then(|a| match &a.kind {
-            CompiledKind::WaitUntil { condition, .. } => Some(condition),
-            _ => None,
-        });
-        self.reads.wait(path, condition)
+        self.reads.wait(
+            &crate::walk::path::site(path),
+            || match &crate::walk::path::action(&self.actions, path)?.kind {
+                CompiledKind::WaitUntil { condition, .. } => Some(Condition::clone(condition)),
+                CompiledKind::WaitForTrigger { filter, .. } => {
+                    filter.clone().map(Condition::Expression)
+                }
+                _ => None,
+            },
+        )
     }
 }
 
@@ -72,6 +77,8 @@ struct Index {
     by_id: HashMap<AutomationId, Arc<Automation>>,
     /// Enabled automations by event, in order.
     by_event: HashMap<String, Vec<Arc<Automation>>>,
+    /// Disabled ones, so that it can be told that they would have been asked.
+    disabled_by_event: HashMap<String, Vec<Arc<Automation>>>,
     /// Counts views, so that who derives something from them sees that there is a new one.
     serial: u64,
 }
@@ -137,26 +144,11 @@ impl Automations {
         let alive: std::collections::HashSet<AutomationId> =
             self.store.ids().await?.into_iter().collect();
         by_id.retain(|id, _| alive.contains(id));
-        let mut enabled: Vec<&Arc<Automation>> = by_id.values().filter(|a| a.enabled).collect();
-        // Ids are made in order of creation.
-        enabled.sort_by_key(|a| a.id);
-        let mut by_event: HashMap<String, Vec<Arc<Automation>>> = HashMap::new();
-        for automation in enabled {
-            let mut seen: Vec<&str> = Vec::new();
-            for trigger in &automation.program.triggers {
-                if !seen.contains(&trigger.event.as_str()) {
-                    seen.push(&trigger.event);
-                    by_event
-                        .entry(trigger.event.clone())
-                        .or_default()
-                        .push(automation.clone());
-                }
-            }
-        }
         self.index.store(Arc::new(Index {
             generation,
+            by_event: by_event(by_id.values().filter(|a| a.enabled)),
+            disabled_by_event: by_event(by_id.values().filter(|a| !a.enabled)),
             by_id,
-            by_event,
             serial: before.serial + 1,
         }));
         Ok(())
@@ -188,6 +180,13 @@ impl Automations {
     pub fn for_event(&self, event: &str) -> Vec<Arc<Automation>> {
         let index = self.index.load();
         index.by_event.get(event).cloned().unwrap_or_default()
+    }
+
+    /// Disabled automations with a trigger on an event.
+    pub fn disabled_for_event(&self, event: &str) -> Vec<Arc<Automation>> {
+        let index = self.index.load();
+        let found = index.disabled_by_event.get(event);
+        found.cloned().unwrap_or_default()
     }
 
     /// An automation, if it is enabled.
@@ -245,4 +244,27 @@ impl Automations {
         }
         Ok(Some(program))
     }
+}
+
+/// Automations by the events of their triggers, in order of creation.
+fn by_event<'a>(
+    automations: impl Iterator<Item = &'a Arc<Automation>>,
+) -> HashMap<String, Vec<Arc<Automation>>> {
+    let mut ordered: Vec<&Arc<Automation>> = automations.collect();
+    // Ids are made in order of creation.
+    ordered.sort_by_key(|a| a.id);
+    let mut by_event: HashMap<String, Vec<Arc<Automation>>> = HashMap::new();
+    for automation in ordered {
+        let mut seen: Vec<&str> = Vec::new();
+        for trigger in &automation.program.triggers {
+            if !seen.contains(&trigger.event.as_str()) {
+                seen.push(&trigger.event);
+                by_event
+                    .entry(trigger.event.clone())
+                    .or_default()
+                    .push(automation.clone());
+            }
+        }
+    }
+    by_event
 }

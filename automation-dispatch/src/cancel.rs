@@ -2,7 +2,13 @@
 //! transaction (`dispatch §15`). The state row goes with it, so no driver's fence holds any more: it
 //! finds out at its next write, and its action in flight through its token.
 
-use crate::{announce, commit::sql as commit_sql, concurrency::Bucket, shared::Shared, store};
+use crate::{
+    announce,
+    commit::sql as commit_sql,
+    concurrency::{Bucket, queue},
+    shared::Shared,
+    store,
+};
 use automation_core::{AutomationId, RunId};
 use plugin_api::{Text, Ts, Tx, db::DbError, fail};
 use std::sync::Arc;
@@ -14,6 +20,10 @@ pub enum Cause {
     Superseded,
     /// A person, with the reason given.
     Operator(Option<String>),
+    /// Its automation was disabled while it waited for its turn.
+    Disabled,
+    /// It was active for longer than a run may be.
+    TooOld,
 }
 
 impl Cause {
@@ -21,6 +31,15 @@ impl Cause {
         match self {
             Cause::Superseded => "superseded",
             Cause::Operator(_) => "cancelled_by_operator",
+            Cause::Disabled => "automation_disabled",
+            Cause::TooOld => "too_old",
+        }
+    }
+    /// A run that may not go on has failed; one that shall not has been cancelled.
+    fn status(&self) -> &'static str {
+        match self {
+            Cause::TooOld => "failed",
+            _ => "cancelled",
         }
     }
     fn text(&self) -> &str {
@@ -28,6 +47,8 @@ impl Cause {
             Cause::Superseded => "a newer run replaced this one",
             Cause::Operator(Some(reason)) => reason,
             Cause::Operator(None) => "cancelled by an operator",
+            Cause::Disabled => "the automation was disabled before the run's turn came",
+            Cause::TooOld => "the run was active for longer than a run may be",
         }
     }
 }
@@ -45,8 +66,8 @@ pub enum CancelError {
 
 plugin_api::statements! {
     pub CANCEL = {
-        sqlite: "update automation_runs set status = 'cancelled', error_code = $1, error_message = $2, finished_at = $3 where status in ('pending', 'running', 'waiting') and id in (select value from json_each($4)) returning id, automation_id",
-        postgres: "update signalbox.automation_runs set status = 'cancelled', error_code = $1, error_message = $2, finished_at = $3 where status in ('pending', 'running', 'waiting') and id = any($4) returning id, automation_id",
+        sqlite: "update automation_runs set status = $1, error_code = $2, error_message = $3, finished_at = $4 where status in ('pending', 'running', 'waiting') and id in (select value from json_each($5)) returning id, automation_id",
+        postgres: "update signalbox.automation_runs set status = $1, error_code = $2, error_message = $3, finished_at = $4 where status in ('pending', 'running', 'waiting') and id = any($5) returning id, automation_id",
     };
     /// Active runs of a bucket; `$2` null: of the whole automation.
     pub ACTIVE = {
@@ -76,6 +97,7 @@ pub async fn cancel_in(
     let _: Vec<RunId> = tx.sql(store::locks::LOCK_STATES).ids(&ids).all().await?;
     let cancelled: Vec<CancelledRow> = tx
         .sql(CANCEL)
+        .bind(cause.status().to_owned())
         .bind(cause.code().to_owned())
         .bind(Text::new(cause.text()))
         .bind(now)
@@ -106,9 +128,10 @@ pub async fn cancel_in(
     tx.after_commit(move || {
         for run in cancelled {
             shared.drivers.stop(run.id);
-            announce::cancelled(&shared, run.id, run.automation_id, cause.code());
+            announce::ended(&shared, run.id, run.automation_id, cause.status(), cause.code());
+            queue::advance_if_queued(&shared, run.automation_id);
             shared.secrets.drop_run(run.id.uuid().as_u128());
-            tracing::info!(run_id = %run.id, automation_id = %run.automation_id, cause = cause.code(), "A run was cancelled.");
+            tracing::info!(run_id = %run.id, automation_id = %run.automation_id, cause = cause.code(), "A run was ended from outside.");
         }
     });
     Ok(())

@@ -13,7 +13,9 @@ use crate::{
 use automation_core::{
     ArtifactId, AutomationId, RunId, registry::Registries, store::AutomationStore,
 };
-use automation_entity::{EntityEngine, Newest, Transition, field_text, transitions};
+use automation_entity::{
+    EntityEngine, Newest, Transition, TransitionFilter, field_text, transitions,
+};
 use plugin_api::{
     BoxError, Clock, Conn, ServiceRef, Ts,
     db::DbError,
@@ -170,7 +172,7 @@ impl Engine {
         let since = self.shared.clock.now().plus_millis(-window_ms);
         self.shared.history.count(kind, id, field, since).await
     }
-    /// Transitions of an entity, newest first, below a row id.
+    /// Transitions of an entity that pass the filter, newest first, below a row id.
     ///
     /// # Errors
     /// When the database refuses.
@@ -178,10 +180,12 @@ impl Engine {
         &self,
         kind: &str,
         id: &str,
+        filter: &TransitionFilter,
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<Transition>, DbError> {
-        transitions(Conn::Db(&self.shared.db), kind, id, before, limit).await
+        let db = Conn::Db(&self.shared.db);
+        transitions(db, kind, id, filter, before, limit).await
     }
 
     /// Runs driven by this process, and transactions and commits of its committer so far.

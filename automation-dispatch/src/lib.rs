@@ -10,10 +10,12 @@
 //!
 //! - [`stage`] routes entity changes and dispatches the jobs that come of them; [`builtin`] arms
 //!   triggers that are set up per automation.
-//! - [`fire`] lets occurrences meet automations: [`gates`], the ledger, [`dwell`]s, [`concurrency`],
-//!   and the creation of runs.
+//! - [`fire`] lets occurrences meet automations: [`gates`], the ledger, [`window`]s, [`dwell`]s,
+//!   [`concurrency`], and the creation of runs.
 //! - [`walk`] decides what a run does next; [`drive`] performs it; [`commit`] writes it.
-//! - [`waits`] ends delays and `wait_until`; [`cancel`] ends runs; [`sweep`] is the backstop.
+//! - [`waits`] ends delays, `wait_until` and `wait_for_trigger`; [`cancel`] ends runs; [`sweep`] is
+//!   the backstop.
+//! - [`why`] keeps what the gates decided, and why; [`retention`] keeps history bounded.
 //!
 //! What holds always: every write of a run proves its lease epoch; whatever a decision wants done
 //! happens only after what it wrote has committed; a signal that is lost costs time, never
@@ -32,6 +34,7 @@ mod fire;
 mod gates;
 mod manual;
 mod plugin;
+mod retention;
 mod scope;
 mod shared;
 mod stage;
@@ -40,6 +43,8 @@ mod sweep;
 mod version;
 mod waits;
 mod walk;
+mod why;
+mod window;
 
 pub use cancel::CancelError;
 pub use drive::LeaseTimes;
@@ -47,20 +52,38 @@ pub use dwell::Dwell;
 pub use engine::{ENGINE, Engine};
 pub use manual::{ManualRun, ManualRunError};
 pub use plugin::{AutomationPlugin, capabilities};
+pub use retention::{Pruned, Retention};
+pub use shared::Limits;
+pub use why::{Cancelled, DecisionFilter, DecisionRecord, Dropped, Ruling, Scene, VERDICTS};
 
 /// Every statement of the crate, for the test that prepares them on both engines (decision 15).
 pub fn statements() -> Vec<(&'static str, plugin_api::db::Sql)> {
     [
         cancel::ALL,
+        commit::log_bound::ALL,
         commit::sql::ALL,
         concurrency::ALL,
+        concurrency::COOLING_ALL,
+        concurrency::queue::ALL,
         drive::ALL,
         dwell::ALL,
         fire::ledger::ALL,
+        retention::ALL,
         store::artifacts::ALL,
         store::locks::ALL,
         store::runs::ALL,
         sweep::ALL,
+        window::ALL,
+        why::ALL,
     ]
     .concat()
+}
+
+/// Statements that keep history bounded or read the ring of decisions: each must find its rows
+/// through an index, which a test sees in the plans of both engines.
+pub fn bounded_statements() -> Vec<(&'static str, plugin_api::db::Sql)> {
+    let ring = why::ALL.iter().filter(|(name, _)| *name != "INSERT");
+    let mut all: Vec<_> = ring.copied().collect();
+    all.extend([retention::ALL, commit::log_bound::ALL].concat());
+    all
 }

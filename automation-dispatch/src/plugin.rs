@@ -2,23 +2,25 @@
 
 use crate::{
     automations::Automations,
-    builtin::{self, Arming, Cron, Interval, Log, Schedules},
+    builtin::{self, Arming, Cron, Interval, Log, Schedules, States},
     commit::{Applier, Committer},
     drive::{self, LeaseTimes},
     dwell,
     engine::{ENGINE, Engine},
-    shared::Shared,
+    retention::{self, Retention},
+    shared::{Limits, Shared},
     stage, sweep, waits,
+    why::{self, Recorder},
 };
 use async_trait::async_trait;
 use automation_core::{
     access,
-    builtin::{cron, interval, numeric_state},
-    definition::Mode,
+    builtin::{cron, interval, numeric_state, state},
     registry::{
-        ACTIONS, ARTIFACT_TYPES, ActionDef, FILTERS, REGISTRIES, Registries, TRIGGERS,
+        ACTIONS, ARTIFACT_TYPES, ActionDef, FILTERS, REGISTRIES, Registries, STARTERS, TRIGGERS,
         TriggerSource,
     },
+    starters,
     store::AutomationStore,
     validate::Capabilities,
 };
@@ -40,26 +42,15 @@ const READ_CONNECTIONS: u32 = 4;
 
 /// What this engine runs; everything else is refused when an automation is enabled.
 pub fn capabilities() -> Capabilities {
-    Capabilities::of(
-        &[
-            "action",
-            "choose",
-            "sequence",
-            "delay",
-            "variables",
-            "condition",
-            "stop",
-            "wait_until",
-        ],
-        false,
-    )
-    .without_mode(Mode::Queued)
+    Capabilities::all()
 }
 
 /// The plugin.
 #[derive(Default)]
 pub struct AutomationPlugin {
     options: EntityOptions,
+    limits: Limits,
+    retention: Retention,
     lease: LeaseTimes,
 }
 
@@ -71,9 +62,22 @@ impl AutomationPlugin {
             ..Self::default()
         }
     }
+
+    /// With other limits for runs.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// With leases of another length than 60 s: how soon a node that died is noticed.
     pub fn leases(mut self, lease: LeaseTimes) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// With settings for how much history is kept.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
         self
     }
 }
@@ -96,6 +100,7 @@ impl Plugin for AutomationPlugin {
         env.implement(&ACTIONS, Arc::new(registries.clone()))?;
         env.implement(&ARTIFACT_TYPES, Arc::new(registries.clone()))?;
         env.implement(&FILTERS, Arc::new(registries.clone()))?;
+        env.implement(&STARTERS, Arc::new(registries.clone()))?;
         let entities = EntityEngine::new(self.options, registries.clone());
         entities.install(env)?;
         env.access_rules(&[access::READ, access::MANAGE, access::ENTITY_READ])?;
@@ -106,15 +111,23 @@ impl Plugin for AutomationPlugin {
         triggers.register(cron(Arc::new(Cron(schedules.clone()))))?;
         triggers.register(interval(Arc::new(Interval(schedules.clone()))))?;
         triggers.register(numeric_state())?;
+        let states = States::new(&entities);
+        triggers.register(state(states.clone(), states.clone()))?;
         env.extension(&ACTIONS).register(
             ActionDef::new("log", Log)
                 .named("Log", "Writes one line to the run log")
                 .category("Debugging"),
         )?;
+        for starter in starters::core() {
+            env.extension(&STARTERS).register(starter)?;
+        }
         Ok(Box::new(Running {
+            limits: self.limits,
+            retention: self.retention,
             registries,
             entities,
             schedules,
+            states,
             lease: self.lease,
             shared: OnceLock::new(),
             subscriptions: Mutex::default(),
@@ -124,9 +137,12 @@ impl Plugin for AutomationPlugin {
 }
 
 struct Running {
+    limits: Limits,
+    retention: Retention,
     registries: Arc<Registries>,
     entities: Arc<EntityEngine>,
     schedules: Arc<Schedules>,
+    states: Arc<States>,
     lease: LeaseTimes,
     shared: OnceLock<Arc<Shared>>,
     subscriptions: Mutex<Vec<Subscription>>,
@@ -154,6 +170,8 @@ impl Registered for Running {
             self.registries.clone(),
             Arc::new(capabilities()),
         );
+        let history = Arc::new(SqlStore::new(reads.clone()));
+        self.states.bind(history.clone());
         let shared = Arc::new(Shared {
             committer: Committer::start(batch.clone(), applier.clone(), ctx.clock()),
             applier,
@@ -166,13 +184,17 @@ impl Registered for Running {
             hints: ctx.hints(),
             registries: self.registries.clone(),
             entities: self.entities.clone(),
-            history: Arc::new(SqlStore::new(reads)),
+            history,
             secrets: ctx.run_secrets(),
             services: ctx.services(),
             signals: ctx.signals(),
             filters: self.registries.filters().clone(),
             automations: Automations::new(store, self.registries.clone()),
             drivers: drive::Drivers::new(self.lease),
+            settling: Default::default(),
+            limits: self.limits,
+            decisions: Recorder::new(ctx.clock(), self.retention.decisions_per_automation),
+            retention: self.retention,
             artifact_checks: Default::default(),
         });
         self.schedules.bind(ctx.queues());
@@ -193,6 +215,7 @@ impl Registered for Running {
             // Nobody else can hold a lease on this database: those there are were left by a crash.
             drive::release_dead(shared).await?;
         }
+        shared.automations.store().migrate_data().await?;
         shared.automations.refresh().await?;
         // Subscriptions, consumers, router, sweeper; changes held back since `init` come last
         // (`dispatch §2`).
@@ -212,8 +235,17 @@ impl Registered for Running {
         let leases = ctx.status().register("automation.leases");
         self.tasks.lock().expect("tasks").extend([
             plugin_api::spawn(drive::keep(shared.clone(), leases)),
+            plugin_api::spawn(waits::listen(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),
+            plugin_api::spawn(why::run(
+                shared.clone(),
+                ctx.status().register("automation.decisions"),
+            )),
+            plugin_api::spawn(retention::run(
+                shared.clone(),
+                ctx.status().register("automation.retention"),
+            )),
         ]);
         sweep::first(shared).await?;
         let router = Arc::new(stage::Router(shared.clone()));
@@ -234,8 +266,10 @@ impl Registered for Running {
         for task in std::mem::take(&mut *self.tasks.lock().expect("tasks")) {
             task.abort();
         }
-        drive::close(shared).await?;
-        Ok(())
+        let closed = drive::close(shared).await;
+        // What has been decided up to here is told.
+        why::flush(shared).await;
+        Ok(closed?)
     }
 }
 

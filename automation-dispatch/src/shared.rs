@@ -4,6 +4,9 @@ use crate::{
     automations::Automations,
     commit::{Applier, Committer},
     drive::Drivers,
+    retention::Retention,
+    waits::Settling,
+    why::Recorder,
 };
 use automation_core::{registry::Registries, schema::ConfigCheck};
 use automation_entity::{EntityEngine, TransitionStore};
@@ -56,8 +59,35 @@ pub struct Shared {
     pub applier: Applier,
     /// Runs driven here.
     pub drivers: Drivers,
+    /// Runs that were woken by an event and have to rest before it is decided on.
+    pub settling: Settling,
+    /// What a run may not exceed.
+    pub limits: Limits,
+    /// Takes what the gates decided, for the ring.
+    pub decisions: Recorder,
+    /// How much history is kept.
+    pub retention: Retention,
     /// Compiled schemas of artifacts and payloads.
     pub artifact_checks: Checks,
+}
+
+/// What protects the engine from definitions that run away (settings of the host).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Steps a run may begin; then it fails with `step_budget_exceeded`.
+    pub steps: u32,
+    /// Milliseconds a run may be active, waiting included; then it fails with `too_old`.
+    pub age_ms: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            steps: crate::walk::decide::STEP_BUDGET,
+            // The longest wait is 30 days; a run that waits for that long may still finish.
+            age_ms: 31 * 24 * 3_600_000,
+        }
+    }
 }
 
 type Check = Arc<Result<ConfigCheck, String>>;

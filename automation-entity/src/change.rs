@@ -1,6 +1,6 @@
 //! One real difference of one entity, as it travels (`entity §10`).
 
-use plugin_api::{Actor, Ts, locks::key_hash};
+use plugin_api::{Actor, Cause, Ts, locks::key_hash};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -32,6 +32,9 @@ pub struct EntityChanged {
     pub occurred_at: Ts,
     /// Made once per change; the same in every redelivery.
     pub change_id: Uuid,
+    /// What led to it, when a run did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 impl EntityChanged {
@@ -86,6 +89,8 @@ struct Wire {
     #[serde(with = "plugin_api::values::rfc3339")]
     occurred_at: Ts,
     change_id: Option<Uuid>,
+    #[serde(default)]
+    cause: Option<Cause>,
 }
 
 /// An object or null; must be present.
@@ -118,6 +123,7 @@ impl<'de> Deserialize<'de> for EntityChanged {
             actor: w.actor,
             occurred_at: w.occurred_at,
             change_id,
+            cause: w.cause,
         })
     }
 }

@@ -16,7 +16,10 @@ use crate::{
     with_write,
     write::{Reseed, recover},
 };
-use automation_core::registry::Registries;
+use automation_core::{
+    builtin::{STATE_EVENT, state_payload},
+    registry::Registries,
+};
 use plugin_api::{
     BoxError, Clock, Db, InitCtx, PluginId, RegisterEnv, Services, Ts, db::Engine,
     extension::ExtensionError, hints::Hints, hook::HookBus, masking::RunSecretRegistry,
@@ -267,11 +270,29 @@ impl EntityEngine {
         events.into_iter().map(str::to_owned).collect()
     }
 
-    /// `trigger.payload` of a derived event.
+    /// Every trigger event that a change of the kind can mean, in registration order.
+    pub fn trigger_events(&self, kind: &str) -> Vec<&'static str> {
+        let registered = self.registered.read().expect("registrations");
+        let derivers = registered.derivers.iter().filter(|d| d.kind == kind);
+        let mut events = Vec::new();
+        for event in derivers.flat_map(|d| d.events) {
+            if !events.contains(event) {
+                events.push(*event);
+            }
+        }
+        events
+    }
+
+    /// `trigger.payload` of a derived event, or of `automation.state`, which no deriver answers.
     ///
     /// # Errors
     /// When the kind's mapper fails; the job must then fail without retry (`entity §13.6`).
     pub fn payload(&self, change: &EntityChanged, event: &str) -> Result<Value, BoxError> {
+        if event == STATE_EVENT {
+            let (prev, next) = (change.prev.as_ref(), change.next.as_ref());
+            let fields = &change.changed_fields;
+            return Ok(state_payload(&change.kind, &change.id, prev, next, fields));
+        }
         let mapper = {
             let registered = self.registered.read().expect("registrations");
             registered.mappers.get(&change.kind).cloned()

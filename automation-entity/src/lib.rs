@@ -59,7 +59,7 @@ pub use scope::{Ask, Resolved};
 pub use settle::{Settled, SettledEntity};
 pub use sql_store::{SqlStore, transitions};
 pub use state::{EntityRead, EntityState, ErasedKind, Reading, reader};
-pub use store::{Newest, Transition, TransitionStore};
+pub use store::{Newest, Transition, TransitionFilter, TransitionStore};
 pub use subscribe::{ChangeHandler, ChangeSubscription};
 pub use with_write::{with_entity_remove, with_entity_write};
 pub use write::Reseed;

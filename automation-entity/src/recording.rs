@@ -5,7 +5,7 @@ use crate::{
     change::EntityChanged,
     diff::{State, diff},
 };
-use plugin_api::{Actor, Ts, masking::MaskSet};
+use plugin_api::{Actor, Cause, Ts, masking::MaskSet};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -40,6 +40,7 @@ pub(crate) struct Stamp {
     pub actor: Actor,
     pub at: Ts,
     pub change_id: Uuid,
+    pub cause: Option<Cause>,
     /// The kind is durable, so the recording also deletes the intent of this change.
     pub settles_intent: bool,
 }
@@ -78,6 +79,7 @@ impl Recording {
                 actor: stamp.actor,
                 occurred_at: stamp.at,
                 change_id: stamp.change_id,
+                cause: stamp.cause,
             },
         })
     }

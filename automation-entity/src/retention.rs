@@ -28,8 +28,8 @@ plugin_api::statements! {
             and (n.transitioned_at, n.id) > (entity_transitions.transitioned_at, entity_transitions.id))";
 }
 
-/// Rows looked at per statement.
-const BATCH: i64 = 2_000;
+/// Rows looked at per statement: no lock is held for long.
+const BATCH: i64 = 500;
 /// `state_window_minutes` reaches seven days back.
 const SHORTEST_DAYS: u32 = 8;
 const QUEUE: &str = "automation.entity-retention";

@@ -31,8 +31,8 @@ pub struct Ask<'a> {
     pub context_key: Option<&'a str>,
     /// System ids declared by the automation.
     pub uses_state: &'a [String],
-    /// On a wake: kind and id of what changed.
-    pub changed: Option<(&'a str, &'a str)>,
+    /// On a wake: kind and id of everything whose change led here.
+    pub changed: &'a [(String, String)],
     /// `state_window_minutes`.
     pub window_minutes: u32,
 }
@@ -192,7 +192,7 @@ fn wanted(ask: &Ask<'_>) -> Wanted {
             add(&mut state, (found.kind.clone(), id.to_owned()));
         }
     }
-    if let Some((kind, id)) = ask.changed {
+    for (kind, id) in ask.changed {
         let read_as = |root| {
             let mut refs = ask.refs.refs.iter();
             refs.any(|r| r.root == root && r.matches(kind, id))

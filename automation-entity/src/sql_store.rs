@@ -3,7 +3,7 @@
 use crate::{
     intent::Intent,
     recording::{Recording, TOMBSTONE},
-    store::{Newest, Transition, TransitionStore},
+    store::{Newest, Transition, TransitionFilter, TransitionStore},
 };
 use plugin_api::{
     Actor, BoxError, Db, Doc, Id, Text, Ts, Tx,
@@ -68,7 +68,11 @@ plugin_api::statements! {
     COUNT = "select count(*) from signalbox.entity_transitions
         where kind = $1 and entity_id = $2 and field = $3 and transitioned_at >= $4";
     LIST = "select id, change_id, kind, entity_id, field, from_value, to_value, transitioned_at from signalbox.entity_transitions
-        where kind = $1 and entity_id = $2 and id < $3 order by id desc limit $4";
+        where kind = $1 and entity_id = $2 and id < $3
+          and (cast($4 as text) is null or field = $4)
+          and (cast($5 as text) is null or from_value = $5)
+          and (cast($6 as text) is null or to_value = $6)
+        order by id desc limit $7";
 }
 
 /// The store on the framework's tables.
@@ -83,11 +87,13 @@ impl SqlStore {
     }
 }
 
-/// Rows of one entity, newest first, with ids below `before` (none: from the newest), at most `limit`.
+/// Rows of one entity that pass the filter, newest first, with ids below `before` (none: from the
+/// newest), at most `limit`.
 pub async fn transitions(
     mut at: Conn<'_>,
     kind: &str,
     id: &str,
+    filter: &TransitionFilter,
     before: Option<i64>,
     limit: i64,
 ) -> Result<Vec<Transition>, DbError> {
@@ -95,6 +101,9 @@ pub async fn transitions(
         .bind(kind.to_owned())
         .bind(Text::new(id))
         .bind(before.unwrap_or(i64::MAX))
+        .bind(filter.field.clone().map(Text::new))
+        .bind(filter.from.clone().map(Text::new))
+        .bind(filter.to.clone().map(Text::new))
         .bind(limit)
         .all()
         .await
@@ -166,7 +175,7 @@ impl TransitionStore for SqlStore {
             .optional::<Found>()
             .await?;
         Ok(found.map(|f| match f.field == TOMBSTONE {
-            true => Newest::Ended,
+            true => Newest::Ended(f.transitioned_at),
             false => Newest::Value(f.to_value, f.transitioned_at),
         }))
     }

@@ -11,8 +11,8 @@ use uuid::Uuid;
 pub enum Newest {
     /// The field got this text at this instant, and nothing ended since.
     Value(String, Ts),
-    /// The entity ended after the last row of the field.
-    Ended,
+    /// The entity ended at this instant, after the last row of the field.
+    Ended(Ts),
 }
 
 plugin_api::row! {
@@ -38,6 +38,17 @@ plugin_api::row! {
         #[serde(with = "plugin_api::values::rfc3339")]
         pub transitioned_at: Ts,
     }
+}
+
+/// Which rows of the transition log to list; what is none does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TransitionFilter {
+    /// Of this field.
+    pub field: Option<String>,
+    /// Away from this field text (`entity §7`).
+    pub from: Option<String>,
+    /// To this field text.
+    pub to: Option<String>,
 }
 
 /// The store. Every method is one short transaction, except [`TransitionStore::record_in`].

@@ -1,6 +1,6 @@
 //! A system as callers see it, and what can be wrong with one.
 
-use plugin_api::Ts;
+use plugin_api::{Ts, http::patch};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -44,16 +44,14 @@ pub struct NewSystem {
 #[serde(deny_unknown_fields)]
 pub struct SystemChange {
     /// A new name.
+    #[serde(default, deserialize_with = "patch::given")]
     pub name: Option<String>,
     /// A new description; `null` clears it.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "patch::clearable")]
     pub description: Option<Option<String>>,
-    /// Replaces all metadata.
-    pub metadata: Option<Map<String, Value>>,
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(d).map(Some)
+    /// Replaces all metadata; `null` clears them.
+    #[serde(default, deserialize_with = "patch::clearable")]
+    pub metadata: Option<Option<Map<String, Value>>>,
 }
 
 /// Why a system could not be read or written.
@@ -111,6 +109,12 @@ pub fn check_id(id: &str) -> Result<(), SystemError> {
         field: "id",
         reason: "use 1 to 100 letters, digits, dots, underscores and hyphens, beginning with a letter or digit".into(),
     })
+}
+
+/// What names are compared and ordered by: the name without its case, in every script. The databases
+/// do not agree on that (SQLite lowers only ASCII), so it is made here and stored.
+pub fn name_key(name: &str) -> String {
+    name.to_lowercase()
 }
 
 /// The name, trimmed; 1–200 characters.

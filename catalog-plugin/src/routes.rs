@@ -2,7 +2,7 @@
 
 use crate::{
     MANAGE, READ,
-    model::{NewSystem, System, SystemChange, SystemError},
+    model::{NewSystem, System, SystemChange, SystemError, name_key},
     store::Store,
 };
 use axum::{
@@ -59,7 +59,7 @@ async fn list(
         .map_or(("", ""), |c| (c.key.as_str(), c.id.as_str()));
     let items = store.page((key, id), limit + 1).await?;
     Ok(Json(Page::cut(items, limit, "systems", |s| {
-        (s.name.to_lowercase(), s.id.clone())
+        (name_key(&s.name), s.id.clone())
     })))
 }
 
@@ -108,7 +108,7 @@ async fn put(
     let change = SystemChange {
         name: Some(put.name.clone()),
         description: Some(put.description.clone()),
-        metadata: Some(put.metadata.clone()),
+        metadata: Some(Some(put.metadata.clone())),
     };
     match store.change(&id, change).await {
         Ok(system) => Ok(Json(system).into_response()),

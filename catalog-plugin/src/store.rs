@@ -2,7 +2,7 @@
 
 use crate::{
     entity::SystemState,
-    model::{NewSystem, System, SystemChange, SystemError, check_id, check_name},
+    model::{NewSystem, System, SystemChange, SystemError, check_id, check_name, name_key},
 };
 use automation_entity::{EntityHandle, MutateOpts};
 use plugin_api::{BoxError, Clock, Conn, Db, Doc, Text, Ts, Tx, db::is_unique_violation};
@@ -15,9 +15,9 @@ plugin_api::statements! {
         postgres: "select id, name, description, metadata, created_at, updated_at from systems where id = any($1)",
     };
     pub NAMES = "select id, name from systems";
-    pub PAGE = "select id, name, description, metadata, created_at, updated_at from systems where (lower(name), id) > ($1, $2) order by lower(name), id limit $3";
-    pub INSERT = "insert into systems (id, name, description, metadata, created_at, updated_at) values ($1, $2, $3, $4, $5, $5)";
-    pub UPDATE = "update systems set name = $2, description = $3, metadata = $4, updated_at = $5 where id = $1";
+    pub PAGE = "select id, name, description, metadata, created_at, updated_at from systems where (name_key, id) > ($1, $2) order by name_key, id limit $3";
+    pub INSERT = "insert into systems (id, name, name_key, description, metadata, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $6)";
+    pub UPDATE = "update systems set name = $2, name_key = $3, description = $4, metadata = $5, updated_at = $6 where id = $1";
     pub DELETE = "delete from systems where id = $1";
 }
 
@@ -98,7 +98,7 @@ impl Store {
             .ok_or_else(|| SystemError::NotFound(id.to_owned()))
     }
 
-    /// Up to `limit` systems after (lower-case name, id), in that order.
+    /// Up to `limit` systems after ([`name_key`], id), in that order.
     pub async fn page(
         &self,
         after: (&str, &str),
@@ -107,7 +107,7 @@ impl Store {
         let rows: Vec<SystemRow> = self
             .db
             .sql(PAGE)
-            .bind(after.0.to_owned())
+            .bind(Text::new(after.0))
             .bind(after.1.to_owned())
             .bind(limit as i64)
             .all()
@@ -168,7 +168,7 @@ impl Store {
                 s.description = d;
             }
             if let Some(m) = change.metadata {
-                s.metadata = m;
+                s.metadata = m.unwrap_or_default();
             }
         })
         .await
@@ -241,6 +241,7 @@ async fn write(tx: &mut Tx, statement: plugin_api::db::Sql, s: &System) -> Resul
     tx.sql(statement)
         .bind(s.id.clone())
         .bind(Text::new(s.name.clone()))
+        .bind(Text::new(name_key(&s.name)))
         .bind(s.description.clone().map(Text::new))
         .bind(Doc(Value::Object(s.metadata.clone())))
         .bind(s.updated_at)

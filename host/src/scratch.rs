@@ -23,7 +23,7 @@ impl Scratch {
             .await
             .context("a scratch database cannot be made")?;
         let runtime = Runtime::builder(db.clone())
-            .plugins(compose::plugins(Default::default()))
+            .plugins(compose::plugins())
             .boot()
             .await
             .context("the plugins do not start")?;

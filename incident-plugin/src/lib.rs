@@ -11,12 +11,16 @@ mod entity;
 mod model;
 mod plugin;
 mod routes;
+mod service;
 mod store;
 mod triggers;
 
 pub use entity::IncidentState;
-pub use model::{Incident, IncidentChange, IncidentError, NewIncident, Severity, Status, Update};
+pub use model::{
+    Incident, IncidentChange, IncidentError, NewIncident, Note, Severity, Status, Update,
+};
 pub use plugin::IncidentPlugin;
+pub use service::{SUPPRESSION, Suppression};
 pub use store::{Created, ListFilter, Store};
 
 use plugin_api::{AccessRule, Migration};

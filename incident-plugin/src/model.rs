@@ -142,7 +142,17 @@ pub struct IncidentChange {
     /// A new status.
     pub status: Option<Status>,
     /// An entry for the timeline.
-    pub message: Option<String>,
+    pub note: Option<Note>,
+}
+
+/// What a change says in the timeline.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// Something to say whatever else changes.
+    Message(String),
+    /// Said when the status becomes another one; setting the status an incident has already leaves
+    /// no entry (`domains §4.6`).
+    OnStatusChange(String),
 }
 
 /// Why an incident could not be read or written.
@@ -208,6 +218,17 @@ pub fn check_systems(ids: &BTreeSet<String>) -> Result<(), IncidentError> {
         return Err(IncidentError::Invalid {
             field: "systemIds",
             reason: "name at least one system, and no blank ones",
+        });
+    }
+    Ok(())
+}
+
+/// A message of the timeline: not blank.
+pub fn check_message(message: &str) -> Result<(), IncidentError> {
+    if message.trim().is_empty() {
+        return Err(IncidentError::Invalid {
+            field: "message",
+            reason: "write at least one character",
         });
     }
     Ok(())

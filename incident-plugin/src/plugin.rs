@@ -4,6 +4,7 @@ use crate::{
     MANAGE, MIGRATIONS, READ, actions, cleanup,
     entity::{IncidentRead, IncidentState},
     routes,
+    service::SUPPRESSION,
     store::Store,
     triggers,
 };
@@ -65,6 +66,7 @@ impl Plugin for IncidentPlugin {
             let store = cleaner.clone();
             async move { cleanup::on_system_changed(&store, &change).await }
         })?;
+        env.provide(&SUPPRESSION, Arc::new(store.clone()) as Arc<_>)?;
         for trigger in triggers::all() {
             env.extension(&TRIGGERS).register(trigger)?;
         }

@@ -3,9 +3,10 @@
 use crate::{
     MANAGE, READ,
     model::{
-        Incident, IncidentChange, IncidentError, IncidentId, NewIncident, Severity, Status, Update,
+        Incident, IncidentChange, IncidentError, IncidentId, NewIncident, Note, Severity, Status,
+        Update,
     },
-    store::{ListFilter, Store},
+    store::{Created, ListFilter, Store},
 };
 use axum::{
     Json,
@@ -13,9 +14,8 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use plugin_api::{
-    Ts,
-    http::{ApiJson, ApiQuery, FieldError, Page, PageQuery, Problem, Routes, fingerprint},
+use plugin_api::http::{
+    ApiJson, ApiQuery, FieldError, Page, PageQuery, Problem, Routes, fingerprint, patch,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ pub fn routes(store: Store) -> Routes {
         .get("/incidents", &READ, list)
         .post("/incidents", &MANAGE, create)
         .get("/incidents/{id}", &READ, get)
-        .patch("/incidents/{id}", &MANAGE, patch)
+        .patch("/incidents/{id}", &MANAGE, change)
         .delete("/incidents/{id}", &MANAGE, delete)
         .post("/incidents/{id}/updates", &MANAGE, add_update)
         .post("/incidents/{id}/resolve", &MANAGE, resolve)
@@ -40,8 +40,12 @@ impl From<IncidentError> for Problem {
             IncidentError::Invalid { field, reason } => Problem::invalid(
                 e.to_string(),
                 vec![FieldError {
-                    pointer: format!("/{field}"),
-                    code: "bad_format".into(),
+                    // Bodies of the API are written in snake case, configs of actions are not.
+                    pointer: match field {
+                        "systemIds" => "/system_ids".into(),
+                        field => format!("/{field}"),
+                    },
+                    code: "bad_length".into(),
                     message: reason.into(),
                 }],
             ),
@@ -83,13 +87,7 @@ async fn list(
     let limit = page.limit()?;
     let after = match page.cursor(&filters)? {
         None => None,
-        Some(c) => {
-            let bad = || Problem::bad_parameter("the cursor is malformed; start again without it");
-            Some((
-                Ts::from_millis(c.key.parse().map_err(|_| bad())?),
-                c.id.parse::<IncidentId>().map_err(|_| bad())?,
-            ))
-        }
+        Some(c) => Some(c.instant_and_id::<IncidentId>()?),
     };
     let items = store.page(&filter, after, limit + 1).await?;
     Ok(Json(Page::cut(items, limit, &filters, |i| {
@@ -146,33 +144,33 @@ async fn create(
             request: None,
         })
         .await?;
+    let status = match created {
+        Created::New(_) => StatusCode::CREATED,
+        Created::Existing(_) => StatusCode::OK,
+    };
     let incident = created.into_incident();
     let location = format!("/api/v1/incidents/{}", incident.id);
-    Ok((
-        StatusCode::CREATED,
-        [(header::LOCATION, location)],
-        Json(incident),
-    )
-        .into_response())
+    Ok((status, [(header::LOCATION, location)], Json(incident)).into_response())
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Patch {
+    #[serde(default, deserialize_with = "patch::given")]
     title: Option<String>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "patch::clearable")]
     description: Option<Option<String>>,
+    #[serde(default, deserialize_with = "patch::given")]
     severity: Option<Severity>,
+    #[serde(default, deserialize_with = "patch::given")]
     system_ids: Option<BTreeSet<String>>,
+    #[serde(default, deserialize_with = "patch::given")]
     suppress_notifications: Option<bool>,
+    #[serde(default, deserialize_with = "patch::given")]
     status: Option<Status>,
 }
 
-fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(d).map(Some)
-}
-
-async fn patch(
+async fn change(
     State(store): State<Store>,
     Path(id): Path<String>,
     ApiJson(p): ApiJson<Patch>,
@@ -183,9 +181,9 @@ async fn patch(
         severity: p.severity,
         system_ids: p.system_ids,
         suppress_notifications: p.suppress_notifications,
-        message: p
+        note: p
             .status
-            .map(|s| format!("Status changed to {}", s.as_str())),
+            .map(|s| Note::OnStatusChange(format!("Status changed to {}", s.as_str()))),
         status: p.status,
     };
     Ok(Json(store.change(&id, change).await?.0))
@@ -203,16 +201,9 @@ async fn add_update(
     Path(id): Path<String>,
     ApiJson(u): ApiJson<AddUpdate>,
 ) -> Result<Response, Problem> {
-    if u.message.trim().is_empty() {
-        return Err(IncidentError::Invalid {
-            field: "message",
-            reason: "write at least one character",
-        }
-        .into());
-    }
     let change = IncidentChange {
         status: u.status_change,
-        message: Some(u.message),
+        note: Some(Note::Message(u.message)),
         ..Default::default()
     };
     Ok((
@@ -233,11 +224,7 @@ async fn resolve(
     Path(id): Path<String>,
     ApiJson(r): ApiJson<Resolve>,
 ) -> Result<Json<Incident>, Problem> {
-    Ok(Json(
-        store
-            .resolve(&id, r.message.unwrap_or_else(|| "Incident resolved".into()))
-            .await?,
-    ))
+    Ok(Json(store.resolve(&id, r.message).await?))
 }
 
 async fn delete(State(store): State<Store>, Path(id): Path<String>) -> Result<StatusCode, Problem> {

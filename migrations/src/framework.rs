@@ -10,4 +10,5 @@ pub const FRAMEWORK: &[Migration] = plugin_api::migrations![
     "0004_entity",
     "0005_dispatch",
     "0006_tokens",
+    "0007_decisions",
 ];

@@ -12,6 +12,8 @@ pub struct RequestContext {
     pub actor: Actor,
     /// The run on whose behalf, if any; masking of what leaves a handle hangs on it (`entity §9`).
     pub run_id: Option<uuid::Uuid>,
+    /// What led here; carried on by changes and events.
+    pub cause: Option<std::sync::Arc<crate::Cause>>,
 }
 
 impl RequestContext {
@@ -20,6 +22,7 @@ impl RequestContext {
         Self {
             actor: Actor::system(),
             run_id: None,
+            cause: None,
         }
     }
     /// An actor outside any run.
@@ -27,6 +30,7 @@ impl RequestContext {
         Self {
             actor,
             run_id: None,
+            cause: None,
         }
     }
     /// The context of the running task; the system context when none was set.

@@ -45,6 +45,9 @@ pub struct EventMeta {
     pub emitted_at: Ts,
     /// Stable across redelivery.
     pub delivery_id: String,
+    /// What led to it, when a run did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<crate::Cause>,
 }
 
 /// Who handles an event.

@@ -12,6 +12,7 @@ extern crate self as plugin_api;
 
 pub mod access;
 pub mod actor;
+mod cause;
 pub mod clock;
 pub mod config;
 mod context;
@@ -38,6 +39,7 @@ pub mod values;
 
 pub use access::{AccessRule, Principal};
 pub use actor::{Actor, ActorType};
+pub use cause::Cause;
 pub use clock::{Clock, SystemClock, timeout};
 pub use context::{RequestContext, spawn};
 pub use db::{Conn, Db, Tx};

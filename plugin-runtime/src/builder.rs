@@ -44,6 +44,7 @@ pub struct Builder {
     clustered: bool,
     node_id: Option<String>,
     memory_queues: bool,
+    dead_letter_days: Option<u32>,
     transport: Option<Box<dyn SignalTransport>>,
 }
 
@@ -70,6 +71,7 @@ impl Builder {
             config_key: None,
             node_id: None,
             memory_queues: false,
+            dead_letter_days: None,
             transport: None,
         }
     }
@@ -116,6 +118,11 @@ impl Builder {
         self.memory_queues = true;
         self
     }
+    /// Keeps dead letters for so many days; 7 by default.
+    pub fn dead_letter_days(mut self, days: u32) -> Self {
+        self.dead_letter_days = Some(days);
+        self
+    }
     /// Takes signals to other nodes in another way than Postgres.
     pub fn signal_transport(mut self, transport: Box<dyn SignalTransport>) -> Self {
         self.transport = Some(transport);
@@ -151,13 +158,17 @@ impl Builder {
         let queues: Arc<dyn QueueManager> = if self.memory_queues {
             MemoryQueues::new(clock.clone())
         } else {
-            SqlQueues::reporting_to(
+            let queues = SqlQueues::reporting_to(
                 status.clone(),
                 db.clone(),
                 clock.clone(),
                 net.hints.clone(),
                 node_id.clone(),
-            )
+            );
+            if let Some(days) = self.dead_letter_days {
+                queues.keep_dead_letters(days);
+            }
+            queues
         };
         let bus = SqlHookBus::new(db.clone(), queues.clone(), clock.clone(), node_id.clone());
         let hooks: Arc<dyn HookBus> = bus.clone();

@@ -127,13 +127,20 @@ impl Program {
     /// The part of the program that computes one sub-expression, as a program of its own. `range` is what the tree
     /// recorded for its node; a sub-expression's code is contiguous and its jumps stay inside.
     pub fn part(&self, range: std::ops::Range<u32>) -> Program {
+        Program {
+            code: self.moved(range),
+            ..self.clone()
+        }
+    }
+
+    /// The instructions of a part, their jumps moved to where they then stand.
+    pub fn moved(&self, range: std::ops::Range<u32>) -> Vec<Instr> {
         let moved = |target: u32| target.saturating_sub(range.start);
         let code = self
             .code
             .get(range.start as usize..range.end as usize)
             .unwrap_or_default();
-        let code = code
-            .iter()
+        code.iter()
             .map(|instr| {
                 let op = match instr.op {
                     Op::And(target) => Op::And(moved(target)),
@@ -147,10 +154,6 @@ impl Program {
                     span: instr.span,
                 }
             })
-            .collect();
-        Program {
-            code,
-            ..self.clone()
-        }
+            .collect()
     }
 }

@@ -62,6 +62,10 @@ impl Expression {
         Expression { program }
     }
 
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// The value of the expression. It borrows from the expression and the scope where it can.
     ///
     /// # Errors

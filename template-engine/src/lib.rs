@@ -8,7 +8,8 @@
 //! - the lexer yields tokens on demand, as spans of the source;
 //! - the parser climbs precedences and writes a flat postfix program, the only compiled form;
 //! - the machine runs that program with a small stack of borrowed [`Value`]s, without recursion;
-//! - who wants to *look* at a program gets a tree rebuilt from it: [`ast`].
+//! - who wants to *look* at a program gets a tree rebuilt from it: [`ast`];
+//! - who wants to know *why* it came out as it did gets the parts that decided, with their values: [`explain`].
 //!
 //! Entry points: [`Template`], [`Expression`], [`preview`], [`condition::Condition`] for structured conditions,
 //! [`Filters`] for the registry plugins add to, [`Env`] for filters and clock, [`Scope`] for the data.
@@ -22,6 +23,7 @@ pub mod compare;
 pub mod condition;
 mod env;
 mod error;
+pub mod explain;
 mod expression;
 mod filters;
 pub mod instant;
@@ -39,6 +41,7 @@ mod view;
 
 pub use env::Env;
 pub use error::{Detail, Error, ErrorParts, Kind};
+pub use explain::Fact;
 pub use expression::Expression;
 pub use filters::{Contribution, Filter, FilterEnv, FilterFailure, FilterInfo, Filters, Refused};
 pub use limits::{Limits, Overflow};

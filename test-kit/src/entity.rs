@@ -140,7 +140,7 @@ impl TransitionStore for MemoryTransitions {
                 && [field, TOMBSTONE].contains(&&*r.transition.field)
         });
         Ok(newest.map(|r| match r.transition.field == TOMBSTONE {
-            true => Newest::Ended,
+            true => Newest::Ended(r.at),
             false => Newest::Value(r.transition.to_value.clone(), r.at),
         }))
     }

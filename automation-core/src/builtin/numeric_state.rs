@@ -7,8 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 use std::sync::Arc;
-use template_engine::{compare::finite_number, condition::within};
+use template_engine::{
+    Fact, Value::Undefined, compare::finite_number, condition::within, explain::bounds,
+};
 
+/// The event id of the trigger.
+pub const NUMERIC_STATE_EVENT: &str = "automation.numeric_state";
 /// The hook whose emissions are looked at.
 const HOOK: &str = "healthcheck.check.completed";
 
@@ -88,6 +92,17 @@ fn gate(payload: &Value, config: &Value) -> Result<ConfigGate, BoxError> {
     keys.insert("field".into(), config.field.into());
     keys.insert("value".into(), number.map_or(Value::Null, Value::Number));
     Ok(ConfigGate::With(keys))
+}
+
+/// How the measured value stands to the bounds, for people who ask why the trigger did not fire:
+/// `result.cpu was 40, not above 90`.
+pub fn numeric_state_fact(payload: &Value, config: &Value) -> Fact {
+    let field = config["field"].as_str().unwrap_or_default();
+    let found = measured(payload, field).map_or(Undefined, template_engine::Value::of);
+    Fact {
+        source: field.to_owned(),
+        value: bounds(&found, config["above"].as_f64(), config["below"].as_f64()),
+    }
 }
 
 /// The value a field names in a payload.

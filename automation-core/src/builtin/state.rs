@@ -1,9 +1,10 @@
 //! `automation.state`: fires when a field of an entity of any kind changes to a value
 //! (`definition §10.8`).
 //!
-//! Changes come from the entity engine, not from a hook: the engine asks [`StateConfig::concerns`]
-//! while it routes, so that a change nobody asked for costs nothing, and makes the payload with
-//! [`state_payload`]. The gate then looks at the field and its values.
+//! Changes come from the entity engine, not from a hook: the engine looks them up in a
+//! [`StateIndex`](super::StateIndex) while it routes, so that a change nobody asked for costs
+//! nothing, and makes the payload with [`state_payload`]. The gate then looks at the values, and the
+//! hold predicate of `for:` asks whether the field still has the one it changed to.
 
 use crate::registry::{ConfigGate, ConfigIssue, Hold, TriggerDef};
 use crate::{diagnostic::nearest, schema::ConfigCheck};
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use template_engine::compare::finite_number;
 
 /// Qualified id of the trigger.
 pub const STATE_EVENT: &str = "automation.state";
@@ -84,6 +86,13 @@ pub trait StateKinds: Send + Sync + 'static {
 }
 
 impl StateConfig {
+    /// The config of a trigger; none for another event, or one that does not decode.
+    pub fn of(event: &str, config: &Value) -> Option<Self> {
+        (event == STATE_EVENT)
+            .then(|| serde_json::from_value(config.clone()).ok())
+            .flatten()
+    }
+
     /// Whether a trigger with this config looks at changes of an entity at all.
     pub fn concerns(&self, kind: &str, id: &str) -> bool {
         self.kind == kind && self.entity.as_deref().is_none_or(|e| e == id)
@@ -139,8 +148,19 @@ fn gate(payload: &Value, config: &Value) -> Result<ConfigGate, BoxError> {
 fn matches(wanted: Option<&Value>, found: &Value) -> bool {
     match wanted {
         None => true,
-        Some(Value::Array(any)) => any.contains(found),
-        Some(one) => one == found,
+        Some(Value::Array(any)) => any.iter().any(|one| same(one, found)),
+        Some(one) => same(one, found),
+    }
+}
+
+/// Numbers are the same whichever way they are written: an author's `1` is a state's `1.0`.
+fn same(wanted: &Value, found: &Value) -> bool {
+    match (wanted, found) {
+        (Value::Number(_), Value::Number(_)) => {
+            let number = |v: &Value| finite_number(&template_engine::Value::of(v));
+            wanted == found || number(wanted) == number(found)
+        }
+        _ => wanted == found,
     }
 }
 
@@ -284,6 +304,12 @@ mod tests {
             )
             .is_some()
         );
+        let counted = changed(
+            Some(json!({"status": "open", "n": 1})),
+            Some(json!({"status": "open", "n": 2.0})),
+            &["n"],
+        );
+        assert!(fires(&counted, json!({"kind": "incident", "field": "n", "to": 2})).is_some());
         let removed = changed(Some(json!({"status": "open"})), None, &["status"]);
         assert!(fires(&removed, json!({"kind": "incident", "to": null})).is_some());
     }

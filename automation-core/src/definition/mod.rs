@@ -19,6 +19,7 @@ mod action;
 mod condition;
 mod event;
 mod expr;
+pub(crate) mod flapping;
 mod normal;
 mod read;
 mod retry;

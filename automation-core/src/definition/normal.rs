@@ -80,7 +80,7 @@ fn list<T>(items: &[T], write: impl Fn(&T) -> Value) -> Value {
     Value::Array(items.iter().map(write).collect())
 }
 
-fn trigger(t: &Trigger, form: Form) -> Value {
+pub(super) fn trigger(t: &Trigger, form: Form) -> Value {
     let mut o = Object::new(form);
     o.maybe("id", t.id.as_deref())
         .set("event", t.event.as_str())

@@ -1,6 +1,6 @@
 //! Triggers, their windows and durations (`definition §4`, `§5`).
 
-use super::{Expr, effective_id};
+use super::{Expr, effective_id, normal};
 use serde_json::{Map, Value};
 
 /// One trigger.
@@ -29,6 +29,10 @@ impl Trigger {
             Some(id) => id.clone(),
             None => effective_id(&self.event),
         }
+    }
+    /// As it stands in a definition's normal form.
+    pub fn to_value(&self) -> Value {
+        normal::trigger(self, normal::Form::Normal)
     }
     /// The config as a value; an absent one is `{}`.
     pub fn config_value(&self) -> Value {

@@ -1,6 +1,6 @@
 //! The extension points of the registries, and the registries themselves.
 
-use super::{ActionDef, ArtifactTypeDef, FilterDef, TriggerDef};
+use super::{ActionDef, ArtifactTypeDef, FilterDef, StarterDef, TriggerDef};
 use plugin_api::{
     BoxError, PluginId,
     config::ConfigError,
@@ -45,6 +45,9 @@ point!(/// Artifact types: `automation.artifactTypeExtensionPoint`.
     ArtifactTypePoint, ARTIFACT_TYPES, ArtifactTypes, "automation.artifactTypeExtensionPoint", ArtifactTypeDef);
 point!(/// Expression filters: `automation.filterExtensionPoint`.
     FilterPoint, FILTERS, FilterPointFront, "automation.filterExtensionPoint", FilterDef);
+
+point!(/// Starter automations: `automation.starterExtensionPoint`.
+    StarterPoint, STARTERS, Starters, "automation.starterExtensionPoint", StarterDef);
 
 /// Why a registration was refused; the boot fails and names the plugin.
 #[derive(Debug, thiserror::Error)]
@@ -168,6 +171,7 @@ pub struct Registries {
     actions: List<ActionDef>,
     artifact_types: List<ArtifactTypeDef>,
     filters: List<FilterDef>,
+    starters: List<StarterDef>,
     pub(super) engine_filters: Arc<template_engine::Filters>,
     pub(super) checks: super::derived::Checks,
 }
@@ -221,6 +225,19 @@ impl Entry for FilterDef {
         Ok(())
     }
 }
+impl Entry for StarterDef {
+    /// Whatever is wrong with one is said when all are judged; a boot does not fail because of it
+    /// (`definition §12`).
+    fn add_to(self, to: &Registries, owner: &PluginId) -> Result<(), BoxError> {
+        let mut list = to.starters.0.write().expect("registry");
+        list.push(Arc::new(Registered {
+            id: owner.qualify(&self.id),
+            owner: owner.clone(),
+            def: self,
+        }));
+        Ok(())
+    }
+}
 fn check_chain(
     what: &'static str,
     owner: &PluginId,
@@ -268,6 +285,10 @@ impl Registries {
     /// Filters contributed by plugins, in registration order.
     pub fn plugin_filters(&self) -> Vec<Arc<Registered<FilterDef>>> {
         self.filters.all()
+    }
+    /// Starter automations, in registration order.
+    pub fn starters(&self) -> Vec<Arc<Registered<StarterDef>>> {
+        self.starters.all()
     }
     /// To be called when every plugin is ready: every `produces` and `consumes` names a registered
     /// type (`plugins §15.6`).

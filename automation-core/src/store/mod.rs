@@ -10,6 +10,7 @@
 //! What may be stored is decided by [`crate::validate`]: structural errors never, other errors only
 //! in a disabled automation (`definition §13.3`).
 
+pub mod data;
 mod health;
 mod input;
 mod read;
@@ -17,6 +18,7 @@ mod rows;
 pub mod sql;
 mod write;
 
+pub use data::DataReport;
 pub use health::Health;
 pub use input::{AutomationChange, NewAutomation, Source};
 pub use read::{GroupFilter, ListFilter, PageAfter};

@@ -305,7 +305,7 @@ fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// Names, each between line breaks.
-fn lines(names: &[String]) -> String {
+pub(super) fn lines(names: &[String]) -> String {
     let mut out = String::from("\n");
     for name in names {
         out.push_str(name);

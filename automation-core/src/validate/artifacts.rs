@@ -2,11 +2,11 @@
 //! (`definition §13.1`).
 
 use super::Subject;
-use super::outline::Position;
+use super::outline::{Position, Tested};
 use crate::definition::{Action, ActionKind};
 use crate::diagnostic::{Diagnostic, Diagnostics, nearest};
 use crate::registry::Registries;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use template_engine::ast::Segment;
 
 /// What the action of an id leaves behind.
@@ -26,7 +26,6 @@ pub(super) fn check(s: &Subject<'_>, out: &mut Diagnostics) {
         .iter()
         .filter_map(|at| Some((at.action.id.as_deref()?, produces(at.action, s.registries))))
         .collect();
-    let upstream = Upstream::of(s);
     for text in &s.outline.texts {
         let Some(ast) = text.ast() else { continue };
         for reference in ast.references() {
@@ -70,7 +69,7 @@ pub(super) fn check(s: &Subject<'_>, out: &mut Diagnostics) {
                         .within(span.start as usize..span.end as usize),
                     );
                 }
-                _ if !upstream.reaches(text.position, id) => {
+                _ if !has_run(s, text.position, id) => {
                     out.push(
                         Diagnostic::warning(
                             "artifact_not_upstream",
@@ -100,64 +99,20 @@ fn produces(action: &Action, registries: &Registries) -> Produces {
     }
 }
 
-/// Which action ids have run for sure before each action (`definition §14.2`): those before it in
-/// every list on the way to it. Nothing leaks out of `choose`, `parallel` and `repeat`; a preceding
-/// `sequence` contributes its content; disabled actions contribute nothing.
-struct Upstream<'d> {
-    /// By index into the outline's actions, which are in the same order as this walk.
-    before: Vec<HashSet<&'d str>>,
-}
-
-impl<'d> Upstream<'d> {
-    fn of(s: &Subject<'d>) -> Self {
-        let mut walk = Self { before: Vec::new() };
-        walk.list(&s.definition.actions, &HashSet::new());
-        walk
-    }
-
-    fn reaches(&self, position: Position, id: &str) -> bool {
-        match position {
-            Position::Action(i) => self.before.get(i).is_some_and(|b| b.contains(id)),
-            _ => false,
+/// Whether the action of an id has run for sure where a text is evaluated.
+fn has_run(s: &Subject<'_>, position: Position, id: &str) -> bool {
+    match position {
+        Position::Action(i) | Position::LoopTest(i, Tested::Before) => {
+            s.places[i].before.contains(id)
         }
-    }
-
-    /// Walks a list; answers what it contributes to what follows it.
-    fn list(&mut self, actions: &'d [Action], given: &HashSet<&'d str>) -> HashSet<&'d str> {
-        let mut sure = given.clone();
-        for action in actions {
-            let contributes = self.action(action, &sure);
-            if action.enabled {
-                sure.extend(contributes);
-            }
+        Position::LoopTest(i, Tested::After) => {
+            let place = &s.places[i];
+            place
+                .after_pass
+                .as_ref()
+                .unwrap_or(&place.before)
+                .contains(id)
         }
-        sure
-    }
-
-    fn action(&mut self, action: &'d Action, sure: &HashSet<&'d str>) -> HashSet<&'d str> {
-        self.before.push(sure.clone());
-        let mut out: HashSet<&'d str> = action.id.as_deref().into_iter().collect();
-        match &action.kind {
-            ActionKind::Choose {
-                branches,
-                otherwise,
-            } => {
-                for b in branches {
-                    self.list(&b.sequence, sure);
-                }
-                self.list(otherwise.as_deref().unwrap_or_default(), sure);
-            }
-            ActionKind::Parallel(list) => {
-                for a in list {
-                    self.action(a, sure);
-                }
-            }
-            ActionKind::Repeat { sequence, .. } => {
-                self.list(sequence, sure);
-            }
-            ActionKind::Sequence(list) => out.extend(self.list(list, sure)),
-            _ => {}
-        }
-        out
+        Position::Trigger(_) | Position::Conditions | Position::Document => false,
     }
 }

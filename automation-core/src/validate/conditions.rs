@@ -2,11 +2,13 @@
 
 use super::Subject;
 use crate::compiled::diagnostics::unknown_timezone;
-use crate::definition::{Condition, Expr};
+use crate::definition::{ActionKind, Condition, Expr};
 use crate::diagnostic::{Diagnostic, Diagnostics, Path};
+use crate::scope::{entering, narrow};
 use template_engine::condition::TimeWindow;
 
 pub(super) fn check(s: &Subject<'_>, out: &mut Diagnostics) {
+    clauses(s, out);
     for (i, t) in s.definition.triggers.iter().enumerate() {
         if let Some(filter) = &t.filter {
             let path = vec!["triggers".into(), i.into(), "filter".into()];
@@ -54,6 +56,32 @@ pub(super) fn check(s: &Subject<'_>, out: &mut Diagnostics) {
                 );
             }
             _ => {}
+        }
+    }
+}
+
+/// A clause that pins the trigger to one the automation does not have, or that an earlier clause
+/// takes (`definition §14.5`).
+fn clauses(s: &Subject<'_>, out: &mut Diagnostics) {
+    for (at, place) in s.outline.actions.iter().zip(s.places) {
+        let ActionKind::Choose { branches, .. } = &at.action.kind else {
+            continue;
+        };
+        let (sets, _) = entering(branches, place.triggers, s.definition);
+        for (i, (branch, set)) in branches.iter().zip(sets).enumerate() {
+            // What got nowhere because an outer clause never matches is reported there.
+            if !set.is_empty() || place.triggers.is_empty() {
+                continue;
+            }
+            let pins = narrow(&branch.when, s.definition).is_some();
+            let message = if pins {
+                "no trigger that leads here has the event or id this clause asks for"
+            } else {
+                "every trigger that leads here is taken by an earlier clause"
+            };
+            let mut path = at.path.clone();
+            path.extend(["choose".into(), i.into(), "when".into()]);
+            out.push(Diagnostic::warning("never_matches", path, message));
         }
     }
 }

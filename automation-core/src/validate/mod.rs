@@ -10,12 +10,16 @@ mod artifacts;
 mod capabilities;
 mod conditions;
 mod expressions;
+mod loops;
 mod names;
 mod outline;
+mod payload;
+mod places;
 mod removed;
 mod secrets;
 mod state;
 mod triggers;
+mod wait_events;
 mod waits;
 
 pub use capabilities::Capabilities;
@@ -26,6 +30,7 @@ use crate::diagnostic::Diagnostics;
 use crate::registry::Registries;
 use crate::yaml::{self, Node};
 use outline::Outline;
+use places::Place;
 use serde_json::Value;
 
 /// What a document is judged by.
@@ -63,6 +68,8 @@ impl Validation {
 struct Subject<'a> {
     definition: &'a Definition,
     outline: &'a Outline<'a>,
+    /// What holds at each action, in the outline's order.
+    places: &'a [Place<'a>],
     registries: &'a Registries,
     capabilities: &'a Capabilities,
 }
@@ -78,7 +85,9 @@ const CHECKS: &[Check] = &[
     names::check,
     secrets::check,
     conditions::check,
+    loops::check,
     waits::check,
+    wait_events::check,
     state::check,
     capabilities::check,
 ];
@@ -105,9 +114,11 @@ impl Validator<'_> {
         let (definition, mut issues) = Definition::read(node);
         if let Some(definition) = &definition {
             let outline = Outline::of(definition, self.registries);
+            let places = places::places(definition);
             let subject = Subject {
                 definition,
                 outline: &outline,
+                places: &places,
                 registries: self.registries,
                 capabilities: self.capabilities,
             };

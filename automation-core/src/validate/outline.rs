@@ -27,8 +27,29 @@ pub(super) enum Position {
     Conditions,
     /// In an action (index into [`Outline::actions`]).
     Action(usize),
+    /// In the test of a `while` or `until` loop: inside the loop, and yet about the whole.
+    LoopTest(usize, Tested),
     /// Nowhere.
     Document,
+}
+
+/// When a loop's test is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Tested {
+    /// Before each pass, also the first.
+    Before,
+    /// After each pass.
+    After,
+}
+
+impl Position {
+    /// The action it is in.
+    pub fn action(self) -> Option<usize> {
+        match self {
+            Position::Action(i) | Position::LoopTest(i, _) => Some(i),
+            Position::Trigger(_) | Position::Conditions | Position::Document => None,
+        }
+    }
 }
 
 /// A text.
@@ -75,7 +96,8 @@ pub(super) struct ConditionAt<'d> {
 pub(super) struct ActionAt<'d> {
     pub path: Path,
     pub action: &'d Action,
-    /// The action before it in the same list.
+    /// The action before it in the same list; none in a `parallel`, whose members do not wait for
+    /// each other.
     pub before: Option<&'d Action>,
 }
 
@@ -136,6 +158,15 @@ impl<'d> Builder<'d, '_> {
     fn expression(&mut self, e: &'d Expr) {
         let ast = e.parse().map(|e| e.ast());
         self.text(e.written(), Meaning::Expression(e, ast));
+    }
+
+    fn loop_test(&mut self, key: &str, tested: Tested, test: &'d Expr) {
+        let outer = self.position;
+        if let Position::Action(i) = outer {
+            self.position = Position::LoopTest(i, tested);
+        }
+        self.within(key, |b| b.expression(test));
+        self.position = outer;
     }
 
     fn template(&mut self, text: &'d str) {
@@ -213,12 +244,13 @@ impl<'d> Builder<'d, '_> {
 
     fn actions(&mut self, key: &str, actions: &'d [Action]) {
         let outer = self.position;
+        let in_order = key != "parallel";
         self.each(key, actions, |b, i, action| {
             b.position = Position::Action(b.out.actions.len());
             b.out.actions.push(ActionAt {
                 path: b.path.clone(),
                 action,
-                before: i.checked_sub(1).map(|i| &actions[i]),
+                before: i.checked_sub(1).filter(|_| in_order).map(|i| &actions[i]),
             });
             b.action(action);
         });
@@ -258,8 +290,8 @@ impl<'d> Builder<'d, '_> {
                 match mode {
                     Repeat::Count(_) => {}
                     Repeat::ForEach(e) => b.within("for_each", |b| b.expression(e)),
-                    Repeat::While { test, .. } => b.within("while", |b| b.expression(test)),
-                    Repeat::Until { test, .. } => b.within("until", |b| b.expression(test)),
+                    Repeat::While { test, .. } => b.loop_test("while", Tested::Before, test),
+                    Repeat::Until { test, .. } => b.loop_test("until", Tested::After, test),
                 }
                 b.actions("sequence", sequence);
             }),

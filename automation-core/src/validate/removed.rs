@@ -1,17 +1,17 @@
 //! Help for trigger ids nobody registered: ids of older releases and misspelt ones
 //! (`definition §10`, `§16`).
 
-use crate::definition::{Trigger, effective_id};
+use crate::definition::{Trigger, flapping};
 use crate::diagnostic::nearest;
 use crate::registry::Registries;
 use crate::yaml;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 pub(super) fn help(trigger: &Trigger, registries: &Registries) -> String {
     match trigger.event.as_str() {
-        "healthcheck.flapping_detected" => format!(
+        flapping::FLAPPING => format!(
             "flapping is counted by a window now; write this trigger as\n{}",
-            yaml::emit(&flapping(trigger)).trim_end()
+            yaml::emit(&without_flapping(trigger)).trim_end()
         ),
         "automation.template" => "polling a template is gone: use `automation.numeric_state` for a measured value, or `automation.state` for an entity's field".into(),
         "time.cron" => "it is called `automation.cron` and its config key is `cronPattern`".into(),
@@ -40,37 +40,9 @@ fn unknown(event: &str, registries: &Registries) -> String {
     }
 }
 
-/// The trigger that does what `healthcheck.flapping_detected` did (`definition §16`).
-pub(super) fn flapping(trigger: &Trigger) -> Value {
-    let number = |key: &str, default: u64, most: u64| {
-        trigger
-            .config
-            .as_ref()
-            .and_then(|c| c.get(key))
-            .and_then(Value::as_u64)
-            .filter(|n| *n >= 1)
-            .unwrap_or(default)
-            .min(most)
-    };
-    let mut out = Map::new();
-    // The derived id stays what it was, or dwells and counts would be abandoned.
-    let id = match &trigger.id {
-        Some(id) => id.clone(),
-        None => effective_id(&trigger.event),
-    };
-    out.insert("id".into(), id.into());
-    out.insert("event".into(), "healthcheck.system_health_changed".into());
-    out.insert(
-        "filter".into(),
-        "trigger.payload.newStatus != \"healthy\"".into(),
-    );
-    out.insert(
-        "window".into(),
-        json!({
-            "count": number("transitions", 3, 1000),
-            "minutes": number("windowMinutes", 60, 1440),
-            "refire": "once",
-        }),
-    );
-    Value::Object(out)
+/// The trigger that does what an old flapping trigger did (`definition §16`).
+fn without_flapping(trigger: &Trigger) -> Value {
+    let old = trigger.to_value();
+    let new = old.as_object().and_then(flapping::rewritten);
+    new.map_or(old, Value::Object)
 }

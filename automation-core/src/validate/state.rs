@@ -4,6 +4,7 @@ use super::Subject;
 use crate::definition::{Condition, limits};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use std::collections::HashSet;
+use template_engine::ast::{Ast, Segment};
 
 pub(super) fn check(s: &Subject<'_>, out: &mut Diagnostics) {
     let mut ids: HashSet<&str> = s.definition.uses_state.iter().map(String::as_str).collect();
@@ -16,6 +17,9 @@ pub(super) fn check(s: &Subject<'_>, out: &mut Diagnostics) {
                 _ => None,
             }),
     );
+    let asts: Vec<&Ast> = s.outline.texts.iter().filter_map(|t| t.ast()).collect();
+    let named: Vec<String> = asts.iter().flat_map(|ast| systems(ast)).collect();
+    ids.extend(named.iter().map(String::as_str));
     // The context key comes on top.
     let most = ids.len() + 1;
     if most > limits::STATE_IDS {
@@ -31,4 +35,20 @@ pub(super) fn check(s: &Subject<'_>, out: &mut Diagnostics) {
             .help("list fewer systems"),
         );
     }
+}
+
+/// The systems an expression names: `health.systems.x`, `health.systems["x"]`.
+fn systems(ast: &Ast) -> Vec<String> {
+    let references = ast.references();
+    let named = references.iter().filter(|r| r.root == "health");
+    named
+        .filter_map(|r| match r.segments.as_slice() {
+            [
+                Segment::Static { name, .. },
+                Segment::Static { name: id, .. },
+                ..,
+            ] if name == "systems" => Some(id.clone()),
+            _ => None,
+        })
+        .collect()
 }

@@ -52,7 +52,7 @@ pub(super) fn check(s: &Subject<'_>, out: &mut Diagnostics) {
 }
 
 /// Entity-driven firings always have the changed id as their context.
-fn has_context(registered: &Registered<TriggerDef>) -> bool {
+pub(super) fn has_context(registered: &Registered<TriggerDef>) -> bool {
     registered.context_key.is_some() || matches!(registered.source, TriggerSource::EntityDriven)
 }
 

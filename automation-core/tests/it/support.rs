@@ -77,6 +77,28 @@ struct Payload {
     system_id: String,
 }
 
+/// A closed payload: it says what it never has.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+struct Resolved {
+    incident_id: String,
+    by: Person,
+}
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+struct Person {
+    name: String,
+}
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+struct Deployed {
+    service: String,
+    version: String,
+}
+
 /// An action of any config type that does nothing.
 struct Nothing<C>(std::marker::PhantomData<fn(C)>);
 #[async_trait::async_trait]
@@ -172,6 +194,18 @@ pub fn registries() -> Arc<Registries> {
             .context_field("systemId", "system"),
     );
     trigger("incident", TriggerDef::entity_driven::<Payload>("created"));
+    trigger(
+        "incident",
+        TriggerDef::entity_driven::<Resolved>("resolved").context_field("incidentId", "incident"),
+    );
+    trigger(
+        "deploy",
+        TriggerDef::entity_driven::<Deployed>("done").context_field("service", "service"),
+    );
+    trigger(
+        "deploy",
+        TriggerDef::on_hook_id::<Value>("webhook", "deploy.webhook"),
+    );
     trigger("automation", builtin::cron(Arc::new(NoSetup)));
     trigger("automation", builtin::interval(Arc::new(NoSetup)));
     trigger("automation", builtin::numeric_state());

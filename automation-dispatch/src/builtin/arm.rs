@@ -2,10 +2,12 @@
 //! (`dispatch §5.1`, R-17).
 
 use crate::{
+    concurrency::queue,
     dwell,
     fire::{Firing, Occurrence},
     shared::Shared,
     stage::fire_in_tx,
+    why,
 };
 use automation_core::{
     registry::{Fire, Teardown, TriggerIdentity, TriggerSource},
@@ -86,7 +88,9 @@ impl Arming {
                 }
             }
         }
-        shared.db.sql(dwell::DELETE_OF_DISABLED).execute().await?;
+        let gone: Vec<dwell::Dwell> = shared.db.sql(dwell::DELETE_OF_DISABLED).all().await?;
+        why::switched_off(shared, &gone);
+        queue::cancel_disabled(shared).await?;
         self.serial = complete.then_some(serial);
         Ok(())
     }
@@ -136,6 +140,7 @@ async fn tick(
             actor: Actor::system(),
             context_key,
             entity: None,
+            cause: None,
         }),
     };
     fire_in_tx(shared, &[firing])

@@ -2,6 +2,7 @@
 
 use super::{
     build::{Fence, RunCommit},
+    log_bound,
     rows::*,
     sql,
 };
@@ -30,6 +31,8 @@ pub enum Verdict {
     Finished,
     /// Nothing was written: the run was cancelled, deleted, or taken over.
     Lost,
+    /// Written: the run waits for its turn.
+    Queued,
     /// Nothing was written: a run with this dedup key exists.
     Duplicate,
 }
@@ -65,17 +68,19 @@ impl Applier {
         commits: &[RunCommit],
     ) -> Result<Vec<Verdict>, ApplyError> {
         let held = self.hold(tx, commits).await?;
-        let created = create_runs(tx, commits).await?;
+        let mut created = create_runs(tx, commits).await?;
+        created.extend(start_pending(tx, commits).await?);
         let alive = |c: &RunCommit| match c.fence {
             Fence::Epoch(_) => held.contains(&c.head.run_id),
-            Fence::New(_) => created.contains(&c.head.run_id),
+            Fence::New(_) | Fence::Turn(_) => created.contains(&c.head.run_id),
         };
         unlock(tx, commits.iter().filter(|c| alive(c))).await?;
         let fired = fired_runs(tx, commits, &held).await?;
         let verdicts: Vec<Verdict> = commits
             .iter()
             .map(|c| match (&c.fence, &c.rest) {
-                (Fence::Epoch(_), _) if !alive(c) => Verdict::Lost,
+                (Fence::Epoch(_) | Fence::Turn(_), _) if !alive(c) => Verdict::Lost,
+                (_, Rest::Pending) => Verdict::Queued,
                 (Fence::New(_), _) if !alive(c) => Verdict::Duplicate,
                 (_, Rest::Finished { .. }) => Verdict::Finished,
                 (_, Rest::Walking) => Verdict::Held,
@@ -105,7 +110,7 @@ impl Applier {
                     run_id: c.head.run_id,
                     epoch,
                 }),
-                Fence::New(_) => None,
+                Fence::New(_) | Fence::Turn(_) => None,
             })
             .collect();
         if fences.is_empty() {
@@ -130,13 +135,13 @@ impl Applier {
         let (mut new, mut old) = (Vec::new(), Vec::new());
         for (c, verdict) in live {
             let lease = match verdict {
-                Verdict::Finished => continue,
+                Verdict::Finished | Verdict::Queued => continue,
                 Verdict::Resting => None,
                 _ => Some((self.node.to_string(), now.plus_millis(self.lease.ttl_ms()))),
             };
             let (lease_owner, lease_expires_at) = lease.unzip();
             match c.fence {
-                Fence::New(_) => new.push(StateRow {
+                Fence::New(_) | Fence::Turn(_) => new.push(StateRow {
                     run_id: c.head.run_id,
                     scope_snapshot: c.snapshot.clone(),
                     last_action_path: c.last_path.clone(),
@@ -148,6 +153,7 @@ impl Applier {
                     run_id: c.head.run_id,
                     scope_snapshot: c.snapshot.clone(),
                     last_action_path: c.last_path.clone(),
+                    cursors: c.cursors.clone(),
                     lease_owner,
                     lease_expires_at,
                 }),
@@ -186,7 +192,7 @@ async fn create_runs(tx: &mut Tx, commits: &[RunCommit]) -> Result<HashSet<RunId
         .iter()
         .filter_map(|c| match &c.fence {
             Fence::New(new) => Some(run_row(c, new)),
-            Fence::Epoch(_) => None,
+            Fence::Epoch(_) | Fence::Turn(_) => None,
         })
         .collect();
     if rows.is_empty() {
@@ -196,14 +202,43 @@ async fn create_runs(tx: &mut Tx, commits: &[RunCommit]) -> Result<HashSet<RunId
     Ok(made.into_iter().collect())
 }
 
-fn run_row(c: &RunCommit, new: &super::build::NewRun) -> RunRow {
-    let (status, code, finished_at) = match &c.rest {
+/// Runs whose turn has come; those that were cancelled meanwhile stay as they are.
+async fn start_pending(tx: &mut Tx, commits: &[RunCommit]) -> Result<Vec<RunId>, DbError> {
+    let rows: Vec<TurnRow> = commits
+        .iter()
+        .filter_map(|c| {
+            let Fence::Turn(at) = c.fence else {
+                return None;
+            };
+            let (status, error_code, finished_at) = begun(&c.rest, at);
+            Some(TurnRow {
+                id: c.head.run_id,
+                status: status.to_owned(),
+                error_code,
+                error_message: c.message.clone(),
+                started_at: at,
+                finished_at,
+            })
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    tx.sql(sql::START_PENDING).rows(&rows).all().await
+}
+
+/// Status, code and end of a run after its first decision.
+fn begun(rest: &Rest, at: Ts) -> (&'static str, Option<String>, Option<Ts>) {
+    match rest {
+        Rest::Pending => ("pending", None, None),
         Rest::Walking => ("running", None, None),
         Rest::Suspended => ("waiting", None, None),
-        Rest::Finished { status, code, .. } => {
-            (*status, code.map(str::to_owned), Some(new.started_at))
-        }
-    };
+        Rest::Finished { status, code, .. } => (status, code.map(str::to_owned), Some(at)),
+    }
+}
+
+fn run_row(c: &RunCommit, new: &super::build::NewRun) -> RunRow {
+    let (status, code, finished_at) = begun(&c.rest, new.started_at);
     RunRow {
         id: c.head.run_id,
         automation_id: c.head.automation_id,
@@ -216,6 +251,7 @@ fn run_row(c: &RunCommit, new: &super::build::NewRun) -> RunRow {
         error_message: c.message.clone(),
         actor: Doc::of(&new.actor).expect("an actor serialises"),
         definition_version: new.definition_version,
+        cause: Doc::of(&new.cause).ok(),
         dedup_key: new.dedup_key.clone().map(Text::new),
         started_at: new.started_at,
         finished_at,
@@ -272,6 +308,8 @@ async fn details(tx: &mut Tx, live: &[(&RunCommit, Verdict)]) -> Result<(), DbEr
     rows!(wakes, sql::INSERT_WAKES);
     rows!(checked, sql::CHECKED);
     rows!(logs, sql::INSERT_LOGS);
+    let logging = live.iter().filter(|(c, _)| !c.logs.is_empty());
+    log_bound::cut(tx, logging.map(|(c, _)| c.head.run_id.uuid()).collect()).await?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use super::rows::*;
 use crate::{
+    store::runs::RunRecord,
     version,
     walk::{
         decide::{Rest, Write},
@@ -10,8 +11,9 @@ use crate::{
     },
 };
 use automation_core::{ArtifactId, AutomationId, LockId, RunId};
-use plugin_api::{Actor, Doc, Masked, Text, Ts, masking::MaskSet, queue::NewJob};
+use plugin_api::{Actor, Cause, Doc, Masked, Text, Ts, masking::MaskSet, queue::NewJob};
 use serde_json::{Value, json};
+use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
 
 /// Queue of delay timers.
@@ -35,6 +37,21 @@ pub struct RunHead {
     pub automation_id: AutomationId,
     /// Its context key.
     pub context_key: Option<String>,
+    /// What led to it, itself included; what it changes and emits carries it on.
+    pub cause: Option<Arc<Cause>>,
+}
+
+impl RunHead {
+    /// Of a stored run.
+    pub fn of(record: &RunRecord) -> Self {
+        let cause = record.cause.as_ref().and_then(|c| c.decode().ok());
+        Self {
+            run_id: record.id,
+            automation_id: record.automation_id,
+            context_key: record.context_key.clone(),
+            cause: cause.map(Arc::new),
+        }
+    }
 }
 
 /// A run to create.
@@ -50,6 +67,8 @@ pub struct NewRun {
     pub actor: Actor,
     /// The version it is pinned to.
     pub definition_version: i64,
+    /// What led to it, itself included.
+    pub cause: Cause,
     /// `dispatch §17.2`.
     pub dedup_key: Option<String>,
     /// Now.
@@ -65,6 +84,8 @@ pub struct NewRun {
 pub enum Fence {
     /// The run is created by this commit.
     New(NewRun),
+    /// The run waited for its turn and starts with this commit, at this instant.
+    Turn(Ts),
     /// The lease with this epoch.
     Epoch(i64),
 }
@@ -84,6 +105,7 @@ pub struct RunCommit {
     pub close_open: Option<(&'static str, &'static str, &'static str)>,
     pub(super) snapshot: Doc,
     pub(super) last_path: Option<String>,
+    pub(super) cursors: Doc,
     pub(super) message: Option<Text>,
     pub(super) steps: Vec<StepRow>,
     pub(super) artifacts: Vec<ArtifactRow>,
@@ -93,6 +115,8 @@ pub struct RunCommit {
     pub(super) checked: Vec<CheckedRow>,
     pub(super) logs: Vec<LogRow>,
     pub(super) jobs: Vec<(&'static str, NewJob)>,
+    /// Where the row of a path stands in `steps`.
+    by_path: HashMap<String, usize>,
 }
 
 /// What rows are built with.
@@ -130,6 +154,7 @@ impl RunCommit {
         let mut commit = RunCommit {
             snapshot,
             last_path: walk.last_path.clone(),
+            cursors: Doc(json!(walk.cursors())),
             message,
             head,
             fence,
@@ -144,6 +169,7 @@ impl RunCommit {
             checked: Vec::new(),
             logs: Vec::new(),
             jobs: Vec::new(),
+            by_path: HashMap::new(),
         };
         for write in writes {
             commit.add(write, cx);
@@ -213,10 +239,17 @@ impl RunCommit {
                 self.locks.push(LockRow {
                     id: l.id,
                     run_id,
-                    event_id: format!("@@{}:{run_id}:{}", l.kind, l.path),
+                    event_id: match &l.awaits {
+                        Some(awaited) => awaited.event.clone(),
+                        None => format!("@@{}:{run_id}:{}", l.kind, l.path),
+                    },
+                    context_key: match &l.awaits {
+                        Some(awaited) => awaited.context_key.clone().map(Text::new),
+                        None => self.head.context_key.clone().map(Text::new),
+                    },
+                    filter_template: l.awaits.and_then(|a| a.filter).map(Text::new),
                     action_path: l.path,
                     kind: l.kind.to_owned(),
-                    context_key: self.head.context_key.clone().map(Text::new),
                     wait_config: l.wait_config.map(Doc),
                     timeout_at: l.timeout_at,
                     next_check_at: l.next_check_at,
@@ -269,23 +302,21 @@ impl RunCommit {
 
     /// A path has one row: what began and ended since the last commit is written once.
     fn put_step(&mut self, row: StepRow) {
-        match self
-            .steps
-            .iter_mut()
-            .find(|s| s.action_path == row.action_path)
-        {
-            Some(have) => {
-                *have = StepRow {
-                    id: have.id,
-                    started_at: have.started_at,
-                    error_code: row.error_code.or(have.error_code.take()),
-                    error_message: row.error_message.or(have.error_message.take()),
-                    result_payload: row.result_payload.or(have.result_payload.take()),
-                    ..row
-                }
-            }
-            None => self.steps.push(row),
-        }
+        let Some(at) = self.by_path.get(&row.action_path) else {
+            self.by_path
+                .insert(row.action_path.clone(), self.steps.len());
+            self.steps.push(row);
+            return;
+        };
+        let have = &mut self.steps[*at];
+        *have = StepRow {
+            id: have.id,
+            started_at: have.started_at,
+            error_code: row.error_code.or(have.error_code.take()),
+            error_message: row.error_message.or(have.error_message.take()),
+            result_payload: row.result_payload.or(have.result_payload.take()),
+            ..row
+        };
     }
 
     fn timers(

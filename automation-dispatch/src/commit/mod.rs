@@ -8,6 +8,7 @@
 pub mod apply;
 pub mod build;
 pub mod group;
+pub mod log_bound;
 pub mod rows;
 pub mod sql;
 

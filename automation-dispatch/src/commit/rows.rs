@@ -18,7 +18,19 @@ plugin_api::batch_row! {
         pub error_message: Option<Text>,
         pub actor: Doc,
         pub definition_version: i64,
+        pub cause: Option<Doc>,
         pub dedup_key: Option<Text>,
+        pub started_at: Ts,
+        pub finished_at: Option<Ts>,
+    }
+}
+plugin_api::batch_row! {
+    /// A pending run that starts.
+    pub struct TurnRow {
+        pub id: RunId,
+        pub status: String,
+        pub error_code: Option<String>,
+        pub error_message: Option<Text>,
         pub started_at: Ts,
         pub finished_at: Option<Ts>,
     }
@@ -47,6 +59,7 @@ plugin_api::batch_row! {
         pub run_id: RunId,
         pub scope_snapshot: Doc,
         pub last_action_path: Option<String>,
+        pub cursors: Doc,
         pub lease_owner: Option<String>,
         pub lease_expires_at: Option<Ts>,
     }
@@ -93,6 +106,7 @@ plugin_api::batch_row! {
         pub kind: String,
         pub event_id: String,
         pub context_key: Option<Text>,
+        pub filter_template: Option<Text>,
         pub wait_config: Option<Doc>,
         pub timeout_at: Option<Ts>,
         pub next_check_at: Option<Ts>,

@@ -1,7 +1,11 @@
 //! How firings of one bucket share it (`dispatch §8`). The critical section covers only check,
 //! cancel and insert – never the walk.
 
+mod cooldown;
 pub mod decide;
+pub mod queue;
+
+pub use cooldown::{ALL as COOLING_ALL, Cooling, cooling};
 
 use automation_core::AutomationId;
 use plugin_api::{Text, Tx, db::DbError, locks::key_hash};
@@ -19,11 +23,25 @@ pub struct Bucket {
 impl Bucket {
     /// As the index on active runs spells a context key; none for the whole automation.
     pub(crate) fn index_key(&self) -> Option<String> {
-        self.context_key.as_ref().map(|k| match k {
-            Some(k) => format!("k:{}", Text::new(k.clone()).as_str()),
-            None => "-".to_owned(),
-        })
+        self.context_key.as_ref().map(|k| index_key(k.as_deref()))
     }
+}
+
+/// A context key as expression indexes spell it: SQL holds nulls distinct, and these do not.
+pub(crate) fn index_key(key: Option<&str>) -> String {
+    match key {
+        Some(key) => format!("k:{}", Text::new(key).as_str()),
+        None => "-".to_owned(),
+    }
+}
+
+/// Runs of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// `running` or `waiting`.
+    pub walking: u64,
+    /// `pending`.
+    pub pending: u64,
 }
 
 plugin_api::batch_row! {
@@ -33,7 +51,7 @@ plugin_api::batch_row! {
     struct BucketRow { n: i64, automation_id: AutomationId, key: Option<String> }
 }
 plugin_api::row! {
-    struct CountRow { n: i64, active: i64 }
+    struct CountRow { n: i64, active: i64, pending: i64 }
 }
 
 plugin_api::statements! {
@@ -43,8 +61,8 @@ plugin_api::statements! {
         postgres: "select pg_advisory_xact_lock(k) from (select k from unnest($1::bigint[]) k order by k) o",
     };
     pub COUNT = {
-        sqlite: "select b.value->>'n' as n, (select count(*) from automation_runs r where r.status in ('pending', 'running', 'waiting') and r.automation_id = b.value->>'automation_id' and (b.value->>'key' is null or coalesce('k:' || r.context_key, '-') = b.value->>'key')) as active from json_each($1) b",
-        postgres: "select b.n, c.active from unnest($1::bigint[], $2::uuid[], $3::text[]) as b(n, automation_id, key), lateral (select count(*) as active from signalbox.automation_runs r where r.status in ('pending', 'running', 'waiting') and r.automation_id = b.automation_id and (b.key is null or coalesce('k:' || r.context_key, '-') = b.key)) c",
+        sqlite: "select b.value->>'n' as n, (select count(*) from automation_runs r where r.status in ('pending', 'running', 'waiting') and r.automation_id = b.value->>'automation_id' and (b.value->>'key' is null or coalesce('k:' || r.context_key, '-') = b.value->>'key')) as active, (select count(*) from automation_runs r where r.status = 'pending' and r.automation_id = b.value->>'automation_id' and (b.value->>'key' is null or coalesce('k:' || r.context_key, '-') = b.value->>'key')) as pending from json_each($1) b",
+        postgres: "select b.n, c.active, c.pending from unnest($1::bigint[], $2::uuid[], $3::text[]) as b(n, automation_id, key), lateral (select count(*) as active, count(*) filter (where r.status = 'pending') as pending from signalbox.automation_runs r where r.status in ('pending', 'running', 'waiting') and r.automation_id = b.automation_id and (b.key is null or coalesce('k:' || r.context_key, '-') = b.key)) c",
     };
 }
 
@@ -59,11 +77,11 @@ pub async fn lock(tx: &mut Tx, keys: impl Iterator<Item = String>) -> Result<(),
 }
 
 /// Active runs of each bucket.
-pub async fn count(tx: &mut Tx, buckets: &[Bucket]) -> Result<HashMap<Bucket, u64>, DbError> {
+pub async fn count(tx: &mut Tx, buckets: &[Bucket]) -> Result<HashMap<Bucket, Occupancy>, DbError> {
     let mut counts = HashMap::new();
     let mut distinct: Vec<&Bucket> = Vec::new();
     for b in buckets {
-        if counts.insert(b.clone(), 0).is_none() {
+        if counts.insert(b.clone(), Occupancy::default()).is_none() {
             distinct.push(b);
         }
     }
@@ -82,7 +100,12 @@ pub async fn count(tx: &mut Tx, buckets: &[Bucket]) -> Result<HashMap<Bucket, u6
     let found: Vec<CountRow> = tx.sql(COUNT).rows(&rows).all().await?;
     for row in found {
         if let Some(bucket) = distinct.get(row.n as usize) {
-            counts.insert((*bucket).clone(), row.active.max(0) as u64);
+            let pending = row.pending.max(0) as u64;
+            let occupancy = Occupancy {
+                walking: (row.active.max(0) as u64).saturating_sub(pending),
+                pending,
+            };
+            counts.insert((*bucket).clone(), occupancy);
         }
     }
     Ok(counts)

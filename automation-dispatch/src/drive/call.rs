@@ -6,6 +6,7 @@ use crate::{
     store::artifacts,
     walk::{
         decide::{CallOutcome, Event},
+        frame::Locals,
         view::Base,
     },
 };
@@ -25,8 +26,7 @@ use std::{
 pub(super) struct RunFacts {
     pub head: RunHead,
     pub base: Arc<Base>,
-    pub variables: Value,
-    pub artifacts: Value,
+    pub locals: Locals,
     pub cancel: Cancel,
     pub logs: Lines,
 }
@@ -124,14 +124,15 @@ async fn perform(
         run_id,
         automation_id,
         ref context_key,
+        ref cause,
     } = run.head;
     let cx = ActionCx {
         consumed,
         scope: ActionScope {
             trigger: trigger_for_actions(&run.base.trigger),
-            artifacts: run.artifacts,
-            vars: run.variables,
-            repeat: None,
+            artifacts: run.locals.artifacts,
+            vars: run.locals.variables,
+            repeat: run.locals.repeat,
         },
         run_id,
         automation_id,
@@ -150,6 +151,7 @@ async fn perform(
     let context = RequestContext {
         actor: Actor::automation(automation_id),
         run_id: Some(run_id.uuid()),
+        cause: cause.clone(),
     };
     let answer = AssertUnwindSafe(context.scope(action.action.execute(config, &cx)))
         .catch_unwind()

@@ -6,7 +6,7 @@ use plugin_api::Clock;
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -36,6 +36,7 @@ struct Handle {
     epoch: i64,
     proof: Proof,
     stop: watch::Sender<bool>,
+    nudge: Arc<Notify>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -96,6 +97,32 @@ impl Drivers {
         }
     }
 
+    /// Tells the driver of a run, if it is here, that a lock of the run was fired.
+    pub fn nudge(&self, run: RunId) -> bool {
+        let live = self.live();
+        let here = live.get(&run);
+        if let Some(handle) = here {
+            handle.nudge.notify_one();
+        }
+        here.is_some()
+    }
+
+    /// Some node fired a lock whose run it does not drive: every driver looks.
+    pub fn nudge_all(&self) {
+        for handle in self.live().values() {
+            handle.nudge.notify_one();
+        }
+    }
+
+    /// Ends when a run leaves, or after `limit`.
+    pub async fn leaving(&self, clock: &dyn Clock, limit: Duration) {
+        let left = self.left();
+        tokio::select! {
+            () = left => {}
+            () = clock.sleep(limit) => {}
+        }
+    }
+
     /// True while the driver with this lease may begin an action: it was not told to stop, and the
     /// lease was known to be held recently enough that nobody else can have taken it (`dispatch §A.1`).
     /// Asked before every action, so that even a process that stood still for minutes and goes on in
@@ -112,7 +139,7 @@ impl Drivers {
         epoch: i64,
         proof: Proof,
         clock: &dyn Clock,
-    ) -> Option<(watch::Receiver<bool>, Cancel)> {
+    ) -> Option<(watch::Receiver<bool>, Cancel, Arc<Notify>)> {
         let age = proof.age(clock);
         if age >= self.times.hold() {
             tracing::warn!(run_id = %run, age_ms = age.as_millis() as u64, "A lease was taken by a transaction that took too long; it runs out and the run is taken over.");
@@ -129,12 +156,14 @@ impl Drivers {
         let oldest = !live.values().any(|h| h.proof.age(clock) >= age);
         let (stop, cancel) = Cancel::new();
         let stopped = stop.subscribe();
+        let nudge = Arc::new(Notify::new());
         live.insert(
             run,
             Handle {
                 epoch,
                 proof,
                 stop,
+                nudge: nudge.clone(),
                 task: None,
             },
         );
@@ -143,7 +172,7 @@ impl Drivers {
             self.to_renew.notify_one();
             self.to_watch.notify_one();
         }
-        Some((stopped, cancel))
+        Some((stopped, cancel, nudge))
     }
 
     pub(super) fn leave(&self, run: RunId, epoch: i64) {
@@ -366,7 +395,7 @@ mod tests {
         let drivers = driving(&clock);
         let proof = Proof::now(&clock);
         assert!(drivers.enter(run(), 1, proof, &clock).is_none());
-        let (newer, _) = drivers.enter(run(), 2, proof, &clock).expect("newer");
+        let (newer, ..) = drivers.enter(run(), 2, proof, &clock).expect("newer");
         assert!(!drivers.may_act(run(), 1, &clock));
         // What the first one lost is none of the second one's business.
         drivers.lost(&[(run(), 1)].into());

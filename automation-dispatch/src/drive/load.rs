@@ -8,7 +8,7 @@ use crate::{
     commit::RunHead,
     shared::Shared,
     store::{artifacts, runs},
-    walk::tree::Walk,
+    walk::tree::{FORMAT, Walk},
 };
 use plugin_api::BoxError;
 use std::sync::Arc;
@@ -21,13 +21,18 @@ pub(super) async fn load(
     let Some(record) = runs::get(&shared.db, acquired.run_id).await? else {
         return Ok(None);
     };
-    let head = RunHead {
-        run_id: record.id,
-        automation_id: record.automation_id,
-        context_key: record.context_key.clone(),
-    };
+    let head = RunHead::of(&record);
     let mut walk: Walk = acquired.snapshot.decode()?;
+    if walk.format > FORMAT {
+        // Left for a newer node: the lease runs out, and that one takes it.
+        return Err(format!(
+            "its checkpoint has form {}, and this program knows up to {FORMAT}",
+            walk.format
+        )
+        .into());
+    }
     walk.last_path = acquired.last_path.clone();
+    give_lists(shared, record.id, &mut walk).await?;
     for a in artifacts::of_run(&shared.db, record.id).await? {
         if let (Some(action_id), Some((_, local))) = (&a.action_id, a.artifact_type.split_once('.'))
         {
@@ -43,7 +48,7 @@ pub(super) async fn load(
         shared,
         &program,
         record.context_key.as_deref(),
-        &walk,
+        &walk.locals(""),
         &base_of(&record, Default::default()),
     )
     .await;
@@ -61,4 +66,26 @@ pub(super) async fn load(
             First::Recover
         },
     }))
+}
+
+/// Loops over a list have it in their step row.
+async fn give_lists(
+    shared: &Arc<Shared>,
+    run: automation_core::RunId,
+    walk: &mut Walk,
+) -> Result<(), BoxError> {
+    let wanted = walk.lists_wanted();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for step in runs::steps(&shared.reads, run).await? {
+        if let Some(serde_json::Value::Array(list)) = step
+            .result_payload
+            .filter(|_| wanted.contains(&step.id))
+            .and_then(|mut p| p.0.get_mut("forEachList").map(serde_json::Value::take))
+        {
+            walk.give_list(step.id, list);
+        }
+    }
+    Ok(())
 }

@@ -34,10 +34,10 @@ const GRACE: Duration = Duration::from_secs(10);
 pub fn launch(shared: &Arc<Shared>, run: LiveRun, proof: Proof) {
     let (id, epoch) = (run.head.run_id, run.epoch);
     let entered = shared.drivers.enter(id, epoch, proof, &*shared.clock);
-    let Some((stopped, cancel)) = entered else {
+    let Some((stopped, cancel, nudge)) = entered else {
         return;
     };
-    let task = plugin_api::spawn(task::drive(shared.clone(), run, stopped, cancel));
+    let task = plugin_api::spawn(task::drive(shared.clone(), run, stopped, cancel, nudge));
     shared.drivers.attach(id, epoch, task);
 }
 
@@ -51,7 +51,7 @@ pub fn resume(shared: &Arc<Shared>, acquired: Acquired) {
     let entered = shared
         .drivers
         .enter(id, epoch, acquired.proof, &*shared.clock);
-    let Some((stopped, cancel)) = entered else {
+    let Some((stopped, cancel, nudge)) = entered else {
         return;
     };
     let shared2 = shared.clone();
@@ -60,7 +60,7 @@ pub fn resume(shared: &Arc<Shared>, acquired: Acquired) {
         let ours = || shared2.drivers.may_act(id, epoch, clock);
         let loaded = patiently(clock, ours, || load::load(&shared2, &acquired)).await;
         match loaded {
-            Ok(Some(run)) => task::drive(shared2, run, stopped, cancel).await,
+            Ok(Some(run)) => task::drive(shared2, run, stopped, cancel, nudge).await,
             Ok(None) => shared2.drivers.leave(id, epoch),
             Err(error) => {
                 tracing::error!(run_id = %id, %error, "A run could not be loaded; its lease runs out and it is tried again.");

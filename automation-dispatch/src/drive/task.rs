@@ -4,6 +4,7 @@ use super::call;
 use crate::{
     automations::Program,
     commit::{Fence, RunCommit, RunHead, Verdict, build::BuildCx},
+    concurrency::queue,
     shared::Shared,
     store::runs::RunRecord,
     walk::{
@@ -18,7 +19,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// A run in memory, with its lease.
 pub struct LiveRun {
@@ -54,6 +55,7 @@ pub(super) async fn drive(
     run: LiveRun,
     mut stopped: watch::Receiver<bool>,
     cancel: Cancel,
+    nudge: Arc<Notify>,
 ) {
     let (id, epoch) = (run.head.run_id, run.epoch);
     // The run's secrets live until its driver ends, not until its status changes (`dispatch §20`).
@@ -62,6 +64,7 @@ pub(super) async fn drive(
         shared: shared.clone(),
         run,
         cancel,
+        nudge,
         pending: Vec::new(),
         logs: call::Lines::default(),
         last_fired: None,
@@ -90,6 +93,8 @@ struct Driver {
     shared: Arc<Shared>,
     run: LiveRun,
     cancel: Cancel,
+    /// Told when a lock of the run was fired while this driver holds it.
+    nudge: Arc<Notify>,
     /// Writes that may share a later commit.
     pending: Vec<Write>,
     /// Run-log lines of actions since the last commit.
@@ -110,8 +115,21 @@ impl Driver {
         if !goes_on {
             return;
         }
-        while let Some(event) = self.flight.next().await {
-            if !self.step(event).await {
+        loop {
+            let mixed = self.run.walk.rests_in_part();
+            let goes_on = tokio::select! {
+                biased;
+                event = self.flight.next() => match event {
+                    Some(event) => self.step(event).await,
+                    None => return,
+                },
+                // One branch rests while another one walks: its wait need not last until that ends.
+                () = self.nudge.notified(), if mixed => match self.next_fired().await {
+                    Some(event) => self.step(event).await,
+                    None => true,
+                },
+            };
+            if !goes_on {
                 return;
             }
         }
@@ -195,6 +213,7 @@ impl Driver {
             base: &self.run.base,
             now: shared.clock.now(),
             ids: &ids,
+            step_budget: shared.limits.steps,
         };
         let walk = &mut self.run.walk;
         catch_unwind(AssertUnwindSafe(|| decide::decide(walk, event, &cx))).unwrap_or_else(|_| {
@@ -208,13 +227,25 @@ impl Driver {
         let ids = || shared.clock.new_uuid();
         let now = shared.clock.now();
         let masks = shared.secrets.set(self.run.head.run_id.uuid().as_u128());
-        let broken = matches!(
-            rest,
+        let cut_short = match rest {
             Rest::Finished {
                 code: Some("internal_error"),
                 ..
-            }
-        );
+            } => Some((
+                "failed",
+                "internal_error",
+                "the step failed inside the engine",
+            )),
+            Rest::Finished {
+                code: Some("step_budget_exceeded"),
+                ..
+            } => Some((
+                "skipped",
+                "step_budget_exceeded",
+                "the run ended at its step budget",
+            )),
+            _ => None,
+        };
         let mut commit = RunCommit::new(
             self.run.head.clone(),
             Fence::Epoch(self.run.epoch),
@@ -228,13 +259,7 @@ impl Driver {
             },
         );
         commit.resumed = self.run.resumed;
-        if broken {
-            commit.close_open = Some((
-                "failed",
-                "internal_error",
-                "the step failed inside the engine",
-            ));
-        }
+        commit.close_open = cut_short;
         for line in self.logs.take() {
             commit.log(
                 shared.clock.new_uuid(),
@@ -255,6 +280,8 @@ impl Driver {
                         shared
                             .secrets
                             .drop_run(self.run.head.run_id.uuid().as_u128());
+                        let automation = self.run.head.automation_id;
+                        queue::ended(shared, automation, &self.run.program);
                         tracing::info!(run_id = %self.run.head.run_id, automation_id = %self.run.head.automation_id, "A run has ended.");
                     }
                     _ => self.run.resumed = false,
@@ -284,24 +311,31 @@ impl Driver {
 
     fn perform(&mut self, acts: Vec<Act>) {
         for act in acts {
-            let facts = call::RunFacts {
-                head: self.run.head.clone(),
-                base: self.run.base.clone(),
-                variables: self.run.walk.variables.clone(),
-                artifacts: self.run.walk.artifacts.clone(),
-                cancel: self.cancel.clone(),
-                logs: self.logs.clone(),
-            };
             let shared = self.shared.clone();
+            let (head, base) = (self.run.head.clone(), self.run.base.clone());
             let future: BoxFuture<'static, Event> = match act {
                 Act::Call {
                     path,
                     action,
                     config,
                     attempt,
-                } => Box::pin(call::call(shared, facts, path, action, config, attempt)),
-                Act::Read { path, guard } => {
-                    let (program, walk) = (self.run.program.clone(), self.run.walk.clone());
+                    locals,
+                } => {
+                    let facts = call::RunFacts {
+                        head,
+                        base,
+                        locals,
+                        cancel: self.cancel.clone(),
+                        logs: self.logs.clone(),
+                    };
+                    Box::pin(call::call(shared, facts, path, action, config, attempt))
+                }
+                Act::Read {
+                    path,
+                    guard,
+                    locals,
+                } => {
+                    let program = self.run.program.clone();
                     Box::pin(async move {
                         if guard {
                             // Between the committed lock and its guard a test lets the world move.
@@ -311,10 +345,9 @@ impl Driver {
                             &shared,
                             &program,
                             &path,
-                            &facts.base,
-                            &walk,
-                            facts.head.context_key.as_deref(),
-                            None,
+                            &base,
+                            &locals,
+                            head.context_key.as_deref(),
                         )
                         .await;
                         Event::Read { path, live }

@@ -8,12 +8,13 @@ use super::{
 };
 use crate::{
     automations::Automation,
-    fire::{Candidate, start, trigger_scope},
+    fire::{Candidate, cooldown, start, trigger_scope},
     gates::decide::{Verdict, conditions},
     scope,
     shared::Shared,
     version::Known,
     walk::view::{Base, Live, View},
+    why::{self, Entry, Ruling},
 };
 use automation_core::DwellId;
 use plugin_api::{
@@ -48,6 +49,7 @@ pub async fn expire(
     shared.automations.refresh().await?;
     let standings = hold::standings(shared, &found).await;
     let (mut drops, mut rearms, mut fires) = (Vec::new(), Vec::new(), Vec::new());
+    let mut told = Vec::new();
     let mut early: HashMap<DwellId, Ts> = HashMap::new();
     for (dwell, standing) in found.into_iter().zip(standings) {
         match expiry(&standing, dwell.created_at, dwell.fire_at, now) {
@@ -55,15 +57,23 @@ pub async fn expire(
                 early.insert(dwell.id, dwell.fire_at);
                 continue;
             }
-            Expiry::Drop => drops.push(dwell.id),
+            Expiry::Drop => {
+                told.push(why::dropped(shared, &dwell, true, now));
+                drops.push(dwell.id);
+            }
             Expiry::Rearm { fire_at } => rearms.push((dwell, fire_at)),
             Expiry::Proceed => match armed_trigger(shared, &dwell) {
                 Some((automation, trigger)) => fires.push((dwell, automation, trigger)),
-                None => drops.push(dwell.id),
+                None => {
+                    told.push(why::dropped(shared, &dwell, false, now));
+                    drops.push(dwell.id);
+                }
             },
         }
     }
-    for id in rows::claim(tx, &drops).await? {
+    let mine = rows::claim(tx, &drops).await?;
+    why::claimed(shared, tx, told, &mine);
+    for id in mine {
         tracing::debug!(dwell = %id, "An expired dwell was dropped: it does not hold any more, or its trigger has changed.");
     }
     rearm(shared, tx, rearms).await?;
@@ -97,6 +107,12 @@ async fn rearm(
         if rows::claim(tx, &[dwell.id]).await?.is_empty() {
             continue;
         }
+        let ruling = Ruling::DwellArmed {
+            until: fire_at,
+            again: true,
+        };
+        let entry = Entry::of_dwell(&dwell, shared.clock.now(), ruling);
+        shared.decisions.record_in(tx, entry);
         // The new row counts from the instant the status was entered again.
         let length = dwell.fire_at.millis() - dwell.created_at.millis();
         let row = NewDwell {
@@ -110,6 +126,7 @@ async fn rearm(
             trigger_hash: dwell.trigger_hash,
             payload_snapshot: dwell.payload_snapshot,
             actor_snapshot: dwell.actor_snapshot,
+            cause: dwell.cause,
             fire_at,
             created_at: fire_at.plus_millis(-length),
         };
@@ -142,12 +159,13 @@ async fn fire(
             program: &automation.program,
             context_key: dwell.context_key.as_deref(),
             base,
-            walk: None,
-            changed: None,
+            locals: None,
+            changed: &[],
         })
         .collect();
     let lives = scope::read(shared, &asks).await;
     let (mut drops, mut candidates) = (Vec::new(), Vec::new());
+    let mut told = Vec::new();
     let empty = scope::nothing();
     let env = Env::new(&shared.filters, now.timestamp());
     for (((dwell, automation, trigger), (mut base, actor)), live) in
@@ -167,6 +185,7 @@ async fn fire(
             if let Some((gate, error)) = verdict.error() {
                 tracing::warn!(automation = %automation.id, trigger = dwell.trigger_id, gate, error, "A gate failed; the dwell is dropped.");
             }
+            told.extend(why::left(&dwell, &automation, trigger, &verdict, base, now));
             drops.push(dwell.id);
             continue;
         }
@@ -174,6 +193,9 @@ async fn fire(
         candidates.push((
             dwell.id,
             Candidate {
+                occurrence: format!("dwell:{}", dwell.id),
+                cause: dwell.cause.as_ref().and_then(|c| c.decode().ok()),
+                cooldown_ms: cooldown(shared, &automation, trigger, &base, now),
                 trigger_id: trigger.id.clone(),
                 event: trigger.event.clone(),
                 payload: dwell.payload_snapshot.0,
@@ -187,7 +209,8 @@ async fn fire(
             },
         ));
     }
-    rows::claim(tx, &drops).await?;
+    let dropped = rows::claim(tx, &drops).await?;
+    why::claimed(shared, tx, told, &dropped);
     // The claim is the fence: whoever deletes the row creates the run, in one transaction.
     let ids: Vec<DwellId> = candidates.iter().map(|c| c.0).collect();
     let mine = rows::claim(tx, &ids).await?;

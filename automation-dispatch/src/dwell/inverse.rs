@@ -6,7 +6,10 @@ use super::{
     hold,
     rows::{self, Dwell},
 };
-use crate::shared::Shared;
+use crate::{
+    shared::Shared,
+    why::{self, Cancelled, Entry, Ruling},
+};
 use automation_core::DwellId;
 use plugin_api::{Ts, Tx, db::DbError};
 use std::sync::Arc;
@@ -33,13 +36,20 @@ pub async fn cancel(shared: &Arc<Shared>, tx: &mut Tx, context_key: &str) -> Res
         return Ok(());
     }
     let standings = hold::standings(shared, &armed).await;
-    let over: Vec<DwellId> = armed
+    let over: Vec<&Dwell> = armed
         .iter()
         .zip(standings)
         .filter(|(_, s)| *s == Standing::Over)
-        .map(|(d, _)| d.id)
+        .map(|(d, _)| d)
         .collect();
-    for id in rows::claim(tx, &over).await? {
+    let ids: Vec<DwellId> = over.iter().map(|d| d.id).collect();
+    let mine = rows::claim(tx, &ids).await?;
+    let told = over.iter().map(|d| {
+        let ruling = Ruling::DwellCancelled(Cancelled::Left(d.armed_status.clone()));
+        (d.id, Entry::of_dwell(d, began, ruling))
+    });
+    why::claimed(shared, tx, told.collect(), &mine);
+    for id in mine {
         tracing::debug!(dwell = %id, context_key, "An armed dwell was cancelled: what it waits on does not hold any more.");
     }
     Ok(())

@@ -19,6 +19,7 @@ use crate::{
     fire::{Decision, Firing, LedgerKey, ledger},
     shared::Shared,
     version,
+    why::{Cancelled, Entry, Ruling},
 };
 use automation_core::DwellId;
 use plugin_api::{
@@ -66,11 +67,14 @@ pub async fn arm(
         .map(|a| (a.key.clone(), Decision::DwellArmed))
         .collect();
     let mut fresh = ledger::write(tx, now, &decisions).await?;
-    let arms: Vec<Arm> = arms
-        .into_iter()
-        .filter(|a| fresh.remove(a.key.text()))
-        .collect();
+    let (arms, again): (Vec<Arm>, Vec<Arm>) =
+        arms.into_iter().partition(|a| fresh.remove(a.key.text()));
+    let again = again
+        .iter()
+        .map(|a| Entry::of(&a.firing, now, Ruling::Duplicate));
+    let again: Vec<Entry> = again.collect();
     if arms.is_empty() {
+        shared.decisions.record_all_in(tx, again);
         return Ok(());
     }
     let statuses = hold::statuses_to_arm(shared, &arms).await;
@@ -88,6 +92,7 @@ pub async fn arm(
             trigger_hash: trigger.hash.clone(),
             payload_snapshot: Doc(arm.payload.clone()),
             actor_snapshot: Doc(json!(arm.firing.occurrence.actor)),
+            cause: arm.firing.occurrence.cause.as_ref().map(|c| Doc(json!(c))),
             fire_at: arm.fire_at,
             created_at: now,
         });
@@ -109,8 +114,18 @@ pub async fn arm(
         shared.queues.enqueue_in(tx, QUEUE, jobs).await?;
     }
     for (arm, row) in arms.iter().zip(&rows) {
+        let ruling = match made.contains(&row.id) {
+            true => Ruling::DwellArmed {
+                until: row.fire_at,
+                again: false,
+            },
+            false => Ruling::DwellKept,
+        };
+        let entry = Entry::of(&arm.firing, now, ruling);
+        shared.decisions.record_in(tx, entry);
         tracing::debug!(automation = %arm.firing.automation.id, trigger = row.trigger_id, fire_at = %row.fire_at, armed = made.contains(&row.id), "A dwell was armed, or kept.");
     }
+    shared.decisions.record_all_in(tx, again);
     Ok(())
 }
 
@@ -125,14 +140,18 @@ pub async fn own_gate_said_no(
         .registries
         .trigger(&trigger.event)
         .is_some_and(|r| r.holds.is_none() && r.evaluate_config.is_some());
-    if own_gate {
-        rows::delete_by_key(
+    if own_gate
+        && rows::delete_by_key(
             tx,
             firing.automation.id,
             &trigger.id,
             firing.occurrence.context_key.as_deref(),
         )
-        .await?;
+        .await?
+    {
+        let ruling = Ruling::DwellCancelled(Cancelled::OwnGate);
+        let entry = Entry::of(firing, shared.clock.now(), ruling);
+        shared.decisions.record_in(tx, entry);
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ plugin_api::batch_row! {
         pub trigger_hash: String,
         pub payload_snapshot: Doc,
         pub actor_snapshot: Doc,
+        pub cause: Option<Doc>,
         pub fire_at: Ts,
         pub created_at: Ts,
     }
@@ -44,6 +45,8 @@ plugin_api::row! {
         pub payload_snapshot: Doc,
         /// Who caused it.
         pub actor_snapshot: Doc,
+        /// What led to it.
+        pub cause: Option<Doc>,
         /// Its end.
         pub fire_at: Ts,
         /// When it was armed.
@@ -53,15 +56,15 @@ plugin_api::row! {
 
 plugin_api::statements! {
     pub INSERT = {
-        sqlite: "insert into automation_dwell_timers(id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, fire_at, created_at) select value->>'id', value->>'automation_id', value->>'trigger_id', value->>'event_id', value->>'context_key', value->>'armed_status', value->>'armed_ref', value->>'trigger_hash', value->'payload_snapshot', value->'actor_snapshot', value->>'fire_at', value->>'created_at' from json_each($1) where true on conflict do nothing returning id",
-        postgres: "insert into signalbox.automation_dwell_timers(id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, fire_at, created_at) select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::json[], $10::json[], $11::timestamptz[], $12::timestamptz[]) on conflict do nothing returning id",
+        sqlite: "insert into automation_dwell_timers(id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at) select value->>'id', value->>'automation_id', value->>'trigger_id', value->>'event_id', value->>'context_key', value->>'armed_status', value->>'armed_ref', value->>'trigger_hash', value->'payload_snapshot', value->'actor_snapshot', case when json_type(value, '$.cause') = 'null' then null else value->'cause' end, value->>'fire_at', value->>'created_at' from json_each($1) where true on conflict do nothing returning id",
+        postgres: "insert into signalbox.automation_dwell_timers(id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at) select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::json[], $10::json[], $11::json[], $12::timestamptz[], $13::timestamptz[]) on conflict do nothing returning id",
     };
     pub LOAD = {
-        sqlite: "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, fire_at, created_at from automation_dwell_timers where id in (select value from json_each($1))",
-        postgres: "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, fire_at, created_at from signalbox.automation_dwell_timers where id = any($1)",
+        sqlite: "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at from automation_dwell_timers where id in (select value from json_each($1))",
+        postgres: "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at from signalbox.automation_dwell_timers where id = any($1)",
     };
     /// Armed for a context key before an instant.
-    pub OF_CONTEXT = "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, fire_at, created_at from signalbox.automation_dwell_timers where context_key = $1 and created_at < $2";
+    pub OF_CONTEXT = "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at from signalbox.automation_dwell_timers where context_key = $1 and created_at < $2";
     pub CONTEXTS = {
         sqlite: "select distinct context_key from automation_dwell_timers where context_key in (select value from json_each($1))",
         postgres: "select distinct context_key from signalbox.automation_dwell_timers where context_key = any($1)",
@@ -76,9 +79,9 @@ plugin_api::statements! {
         postgres: "delete from signalbox.automation_dwell_timers where automation_id = $1 and trigger_id = $2 and coalesce('k:' || context_key, '-') = coalesce('k:' || $3::text, '-')",
     };
     pub DUE = "select id from signalbox.automation_dwell_timers where fire_at <= $1 order by fire_at, id limit $2";
-    pub OF_AUTOMATION = "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, fire_at, created_at from signalbox.automation_dwell_timers where automation_id = $1 order by fire_at, id";
+    pub OF_AUTOMATION = "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at from signalbox.automation_dwell_timers where automation_id = $1 order by fire_at, id";
     /// Disabling an automation ends what it has armed (`dispatch §6.5`).
-    pub DELETE_OF_DISABLED = "delete from signalbox.automation_dwell_timers where automation_id in (select id from signalbox.automations where status = 'disabled')";
+    pub DELETE_OF_DISABLED = "delete from signalbox.automation_dwell_timers where automation_id in (select id from signalbox.automations where status = 'disabled') returning id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at";
 }
 
 /// Inserts what is not there; answers what was inserted.
@@ -95,18 +98,18 @@ pub(super) async fn claim(tx: &mut Tx, ids: &[DwellId]) -> Result<Vec<DwellId>, 
     tx.sql(CLAIM).ids(&ids).all().await
 }
 
-/// Deletes the dwell of a key.
+/// Deletes the dwell of a key; true when there was one.
 pub(super) async fn delete_by_key(
     tx: &mut Tx,
     automation: AutomationId,
     trigger: &str,
     context_key: Option<&str>,
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
     tx.sql(DELETE_BY_KEY)
         .bind(automation)
         .bind(trigger.to_owned())
         .bind(context_key.map(Text::new))
         .execute()
         .await
-        .map(drop)
+        .map(|n| n > 0)
 }

@@ -37,19 +37,44 @@ pub enum Decision {
     RunStarted(RunId),
     /// The bucket refused it.
     RunRefused,
+    /// A run was created and waits for its turn.
+    RunQueued(RunId),
     /// A condition was false or failed.
     ConditionsFailed,
+    /// The window holds it back.
+    WindowHeld,
+    /// The window let it pass, and a gate behind it gave no decision of its own.
+    WindowPassed,
 }
 
 impl Decision {
-    /// As stored.
-    pub fn name(self) -> &'static str {
-        match self {
+    /// As stored; none when the evaluation is to go on behind the window.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self {
             Decision::DwellArmed => "dwell_armed",
             Decision::DwellKept => "dwell_kept",
             Decision::RunStarted(_) => "run_started",
+            Decision::RunQueued(_) => "run_queued",
             Decision::RunRefused => "run_refused",
             Decision::ConditionsFailed => "conditions_failed",
+            Decision::WindowHeld => "window_held",
+            Decision::WindowPassed => return None,
+        })
+    }
+
+    fn run(self) -> Option<RunId> {
+        match self {
+            Decision::RunStarted(run) | Decision::RunQueued(run) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// What the window gate said, where it is what decided.
+    fn window_fired(self) -> Option<i64> {
+        match self {
+            Decision::WindowHeld => Some(0),
+            Decision::WindowPassed => Some(1),
+            _ => None,
         }
     }
 }
@@ -58,7 +83,8 @@ plugin_api::batch_row! {
     struct LedgerRow {
         key: String,
         automation_id: AutomationId,
-        decision: String,
+        window_fired: Option<i64>,
+        decision: Option<String>,
         run_id: Option<RunId>,
         decided_at: Ts,
     }
@@ -67,13 +93,13 @@ plugin_api::batch_row! {
 plugin_api::statements! {
     /// A row without a decision (a crash after the window gate) takes this one; any other stays.
     pub WRITE = {
-        sqlite: "insert into automation_occurrences(key, automation_id, decision, run_id, decided_at) select value->>'key', value->>'automation_id', value->>'decision', value->>'run_id', value->>'decided_at' from json_each($1) where true on conflict(key) do update set decision = excluded.decision, run_id = excluded.run_id, decided_at = excluded.decided_at where automation_occurrences.decision is null returning key",
-        postgres: "insert into signalbox.automation_occurrences as o (key, automation_id, decision, run_id, decided_at) select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::timestamptz[]) on conflict(key) do update set decision = excluded.decision, run_id = excluded.run_id, decided_at = excluded.decided_at where o.decision is null returning key",
+        sqlite: "insert into automation_occurrences(key, automation_id, window_fired, decision, run_id, decided_at) select value->>'key', value->>'automation_id', value->>'window_fired', value->>'decision', value->>'run_id', value->>'decided_at' from json_each($1) where true on conflict(key) do update set decision = excluded.decision, run_id = excluded.run_id, decided_at = excluded.decided_at where automation_occurrences.decision is null returning key",
+        postgres: "insert into signalbox.automation_occurrences as o (key, automation_id, window_fired, decision, run_id, decided_at) select * from unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::uuid[], $6::timestamptz[]) on conflict(key) do update set decision = excluded.decision, run_id = excluded.run_id, decided_at = excluded.decided_at where o.decision is null returning key",
     };
     /// Replaces what this same transaction wrote.
     pub CHANGE = {
         sqlite: "update automation_occurrences set decision = r.value->>'decision', run_id = r.value->>'run_id' from json_each($1) r where automation_occurrences.key = r.value->>'key'",
-        postgres: "update signalbox.automation_occurrences o set decision = r.decision, run_id = r.run_id from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::timestamptz[]) as r(key, automation_id, decision, run_id, decided_at) where o.key = r.key",
+        postgres: "update signalbox.automation_occurrences o set decision = r.decision, run_id = r.run_id from unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::uuid[], $6::timestamptz[]) as r(key, automation_id, window_fired, decision, run_id, decided_at) where o.key = r.key",
     };
 }
 
@@ -85,11 +111,9 @@ fn rows(now: Ts, decisions: &[(LedgerKey, Decision)]) -> Vec<LedgerRow> {
         .map(|(key, decision)| LedgerRow {
             key: key.text.clone(),
             automation_id: key.automation,
-            decision: decision.name().to_owned(),
-            run_id: match decision {
-                Decision::RunStarted(run) => Some(*run),
-                _ => None,
-            },
+            window_fired: decision.window_fired(),
+            decision: decision.name().map(str::to_owned),
+            run_id: decision.run(),
             decided_at: now,
         })
         .collect()

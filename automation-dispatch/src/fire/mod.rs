@@ -6,9 +6,11 @@
 //! first decision of a new run is made here too and committed with its creation, so that its driver
 //! begins with the first action's call.
 
+mod begin;
 pub(crate) mod ledger;
 mod start;
 
+pub use begin::{Beginning, begin, launch};
 pub use ledger::{Decision, LedgerKey};
 pub use start::{Candidate, Started, start};
 
@@ -19,8 +21,10 @@ use crate::{
     scope,
     shared::Shared,
     walk::view::{Base, Live, View},
+    why, window,
 };
-use plugin_api::{Actor, Ts, Tx, queue::JobError};
+use automation_core::compiled::CompiledTrigger;
+use plugin_api::{Actor, Cause, Ts, Tx, queue::JobError};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use template_engine::Env;
@@ -42,6 +46,8 @@ pub struct Occurrence {
     pub context_key: Option<String>,
     /// Kind and id of the changed entity, for entity-driven triggers.
     pub entity: Option<(String, String)>,
+    /// What led to it, when a run did.
+    pub cause: Option<Cause>,
 }
 
 /// One trigger of one automation meets one occurrence.
@@ -78,6 +84,7 @@ pub fn trigger_scope(id: &str, event: &str, actor: &Actor, payload: &Value) -> V
 
 /// What gates and run begin with.
 struct Judged {
+    key: LedgerKey,
     firing: Firing,
     payload: Value,
     base: Base,
@@ -87,34 +94,44 @@ struct Judged {
 /// Lets firings happen in `tx`: gates, ledger, dwells, runs. New runs are driven once it commits.
 pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Result<(), JobError> {
     let now = shared.clock.now();
-    let judged = judge(shared, firings, now).await;
-    let mut decisions = Vec::new();
+    let mut judged = judge(shared, firings, now).await;
+    count(shared, tx, &mut judged, now).await?;
+    let (mut decisions, mut noes) = (Vec::new(), Vec::new());
     let (mut arms, mut candidates) = (Vec::new(), Vec::new());
-    for j in judged {
+    for mut j in judged {
         tell(&j);
-        let trigger = &j.firing.automation.program.triggers[j.firing.trigger];
-        let key = LedgerKey::new(j.firing.automation.id, &trigger.id, &j.firing.occurrence.id);
+        noes.extend(why::gate_said_no(&j.firing, &j.verdict, &mut j.base, now));
+        let automation = &j.firing.automation;
+        let trigger = &automation.program.triggers[j.firing.trigger];
         match j.verdict {
             Verdict::Arm { millis } => arms.push(dwell::Arm {
-                key,
+                key: j.key,
                 firing: j.firing,
                 payload: j.payload,
                 fire_at: now.plus_millis(millis),
             }),
             Verdict::Pass => candidates.push(Candidate {
-                automation: j.firing.automation.clone(),
+                cooldown_ms: cooldown(shared, automation, trigger, &j.base, now),
+                automation: automation.clone(),
                 trigger_id: trigger.id.clone(),
                 event: trigger.event.clone(),
                 payload: j.payload,
                 actor: j.firing.occurrence.actor.clone(),
                 context_key: j.firing.occurrence.context_key.clone(),
-                dedup_key: Some(key.text().to_owned()),
-                ledger: Some(key),
+                occurrence: j.firing.occurrence.id.clone(),
+                cause: j.firing.occurrence.cause.clone(),
+                dedup_key: Some(j.key.text().to_owned()),
+                ledger: Some(j.key),
                 gated: true,
                 base: j.base,
             }),
             Verdict::ConditionFalse { .. } | Verdict::ConditionError { .. } => {
-                decisions.push((key, Decision::ConditionsFailed));
+                decisions.push((j.key, Decision::ConditionsFailed));
+            }
+            Verdict::WindowHeld { .. } => decisions.push((j.key, Decision::WindowHeld)),
+            // Counted, so a redelivery must not count it again.
+            Verdict::InvalidFor(_) if trigger.window.is_some() => {
+                decisions.push((j.key, Decision::WindowPassed));
             }
             ref v if v.is_own_no() && trigger.dwell.is_some() => {
                 dwell::own_gate_said_no(shared, tx, &j.firing).await?;
@@ -122,14 +139,102 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Resu
             _ => {}
         }
     }
-    if !decisions.is_empty() {
-        ledger::write(tx, now, &decisions).await?;
-    }
+    let fresh = ledger::write(tx, now, &decisions).await?;
+    why::conditions_said_no(shared, tx, noes, fresh);
     if !arms.is_empty() {
         dwell::arm(shared, tx, now, arms).await?;
     }
     if !candidates.is_empty() {
         start(shared, tx, candidates).await?;
+    }
+    Ok(())
+}
+
+/// The trigger's `cooldown`; one that gives no valid duration does not hold anything back.
+pub fn cooldown(
+    shared: &Shared,
+    automation: &Automation,
+    trigger: &CompiledTrigger,
+    base: &Base,
+    now: Ts,
+) -> Option<i64> {
+    let cooldown = trigger.cooldown.as_ref()?;
+    let env = Env::new(&shared.filters, now.timestamp());
+    match cooldown.millis(&view(base), &env) {
+        Ok(Some(millis)) => Some(millis),
+        invalid => {
+            let error = invalid.err().map(|e| e.to_string());
+            tracing::warn!(automation = %automation.id, trigger = trigger.id, error, "cooldown gives no number of seconds from 1 to 2592000 (30 days); the trigger does not cool down.");
+            None
+        }
+    }
+}
+
+/// The scope of a trigger: nothing of a run.
+fn view(base: &Base) -> View<'_> {
+    let empty = scope::nothing();
+    View {
+        base,
+        live: &base.live,
+        variables: empty,
+        artifacts: empty,
+        repeat: None,
+        resume: None,
+    }
+}
+
+/// Gate 3, for those that have got so far, and what is behind it.
+async fn count(
+    shared: &Arc<Shared>,
+    tx: &mut Tx,
+    judged: &mut [Judged],
+    now: Ts,
+) -> Result<(), JobError> {
+    let counted: Vec<usize> = (0..judged.len())
+        .filter(|i| matches!(judged[*i].verdict, Verdict::Count { .. }))
+        .collect();
+    if counted.is_empty() {
+        return Ok(());
+    }
+    let asks: Vec<window::Ask<'_>> = counted
+        .iter()
+        .filter_map(|i| {
+            let j = &judged[*i];
+            let trigger = &j.firing.automation.program.triggers[j.firing.trigger];
+            let (Verdict::Count { partition }, Some(window)) = (&j.verdict, &trigger.window) else {
+                return None;
+            };
+            Some(window::Ask {
+                key: &j.key,
+                automation: j.firing.automation.id,
+                trigger: &trigger.id,
+                event: &trigger.event,
+                partition: partition.clone(),
+                at: j.firing.occurrence.at,
+                count: window.count,
+                minutes: window.minutes,
+                refire: window.refire,
+            })
+        })
+        .collect();
+    let answers = window::count(tx, now, &|| shared.clock.new_uuid(), &asks).await?;
+    drop(asks);
+    for (i, answer) in counted.into_iter().zip(answers) {
+        let j = &mut judged[i];
+        let program = &j.firing.automation.program;
+        let trigger = &program.triggers[j.firing.trigger];
+        let partition = match &j.verdict {
+            Verdict::Count { partition } => partition.clone(),
+            _ => None,
+        };
+        let env = Env::new(&shared.filters, now.timestamp());
+        j.verdict = match answer {
+            window::Answer::Decided => Verdict::Duplicate,
+            window::Answer::Counted(c) if !c.fires => Verdict::WindowHeld { n: c.n, partition },
+            window::Answer::Counted(_) => {
+                gates::after_window(program, trigger, &view(&j.base), &env)
+            }
+        };
     }
     Ok(())
 }
@@ -152,6 +257,7 @@ async fn judge(shared: &Arc<Shared>, firings: &[Firing], now: Ts) -> Vec<Judged>
                 live: Live::default(),
             };
             Judged {
+                key: LedgerKey::new(f.automation.id, &trigger.id, &f.occurrence.id),
                 firing: f.clone(),
                 payload,
                 base,
@@ -173,26 +279,19 @@ async fn judge(shared: &Arc<Shared>, firings: &[Firing], now: Ts) -> Vec<Judged>
                 program,
                 context_key: j.firing.occurrence.context_key.as_deref(),
                 base: &j.base,
-                walk: None,
-                changed: None,
+                locals: None,
+                changed: &[],
             }
         })
         .collect();
     let mut lives = scope::read(shared, &asks).await.into_iter();
     for j in judged.iter_mut().filter(|j| j.verdict == Verdict::Pass) {
         j.base.live = lives.next().unwrap_or_default();
-        let empty = scope::nothing();
         let program = &j.firing.automation.program;
-        let view = View {
-            base: &j.base,
-            live: &j.base.live,
-            variables: empty,
-            artifacts: empty,
-            repeat: None,
-            resume: None,
-        };
+        let trigger = &program.triggers[j.firing.trigger];
+        let key = j.firing.occurrence.context_key.as_deref();
         let env = Env::new(&shared.filters, now.timestamp());
-        j.verdict = gates::gates(program, &program.triggers[j.firing.trigger], &view, &env);
+        j.verdict = gates::before_window(program, trigger, key, &view(&j.base), &env);
     }
     judged
 }

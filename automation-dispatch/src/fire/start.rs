@@ -1,30 +1,29 @@
-//! Creating runs: the bucket's critical section, the row, and the run's first decision, in one
-//! transaction (`dispatch §8, §9.2`).
+//! Admitting runs: what was decided before, what loops, what cools down, and what the bucket says,
+//! in one critical section (`dispatch §8`); then the row and the run's first decision, in the same
+//! transaction.
 
-use super::ledger::{self, Decision, LedgerKey};
+use super::{
+    begin::{Beginning, begin, launch},
+    ledger::{self, Decision, LedgerKey},
+};
 use crate::{
     automations::Automation,
     cancel,
-    commit::{Fence, NewRun, RunCommit, RunHead, Verdict, build::BuildCx},
+    commit::{Fence, NewRun, RunHead},
     concurrency::{
-        self,
-        decide::{Admission, admit, bucket_key},
+        self, Bucket, Cooling, Occupancy,
+        decide::{Admission, admit, bucket_key, loops},
     },
-    drive::{self, LiveRun, internal_error},
-    scope,
+    drive, scope,
     shared::Shared,
-    walk::{
-        decide::{Act, Cx, Event, decide},
-        tree::Walk,
-        view::Base,
-    },
+    walk::view::Base,
+    why,
 };
 use automation_core::{RunId, definition::ConcurrencyScope};
-use plugin_api::{Actor, Ts, Tx, fail, queue::JobError};
+use plugin_api::{Actor, Cause, Ts, Tx, fail, queue::JobError};
 use serde_json::Value;
 use std::{
-    collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
@@ -42,11 +41,17 @@ pub struct Candidate {
     pub actor: Actor,
     /// The domain entity it is about.
     pub context_key: Option<String>,
+    /// The occurrence it answers.
+    pub occurrence: String,
+    /// What led to the occurrence.
+    pub cause: Option<Cause>,
+    /// `cooldown` of the trigger, in milliseconds.
+    pub cooldown_ms: Option<i64>,
     /// At most one run has it.
     pub dedup_key: Option<String>,
     /// The decision to record.
     pub ledger: Option<LedgerKey>,
-    /// False: concurrency does not apply (manual runs).
+    /// False: loops, cool-down and concurrency do not apply (manual runs).
     pub gated: bool,
     /// The trigger scope; live state is read anew.
     pub base: Base,
@@ -57,8 +62,22 @@ pub struct Candidate {
 pub enum Started {
     /// A run was created.
     Run(RunId),
+    /// A run was created and waits for its turn.
+    Queued {
+        /// The run.
+        run: RunId,
+        /// Pending runs before it.
+        ahead: u64,
+    },
     /// Its bucket refused it.
     Refused,
+    /// Its own automation led to it.
+    Loop,
+    /// Its trigger cools down.
+    Cooldown {
+        /// When it may fire again.
+        until: Ts,
+    },
     /// It was decided before.
     Duplicate,
 }
@@ -76,14 +95,21 @@ pub async fn start(
         .iter()
         .map(|_| RunId::new(&*shared.clock))
         .collect();
-    let mut answers = vec![Started::Duplicate; candidates.len()];
     concurrency::lock(tx, candidates.iter().filter_map(bucket_of)).await?;
     let fresh = record(tx, now, &candidates, &ids).await?;
+    let mut answers = vec![Started::Duplicate; candidates.len()];
     let admitted = admission(shared, tx, now, &candidates, &ids, fresh, &mut answers).await?;
+    record_others(tx, now, &candidates, &answers).await?;
     if admitted.is_empty() {
+        why::started(shared, tx, &candidates, &answers);
         return Ok(answers);
     }
-    let asks: Vec<scope::Ask<'_>> = admitted
+    let walking: Vec<usize> = admitted
+        .iter()
+        .copied()
+        .filter(|i| !matches!(answers[*i], Started::Queued { .. }))
+        .collect();
+    let asks: Vec<scope::Ask<'_>> = walking
         .iter()
         .map(|i| {
             let c = &candidates[*i];
@@ -92,56 +118,62 @@ pub async fn start(
                 program: &c.automation.program,
                 context_key: c.context_key.as_deref(),
                 base: &c.base,
-                walk: None,
-                changed: None,
+                locals: None,
+                changed: &[],
             }
         })
         .collect();
     let lives = scope::read(shared, &asks).await;
-    let mut begun: Vec<(usize, RunCommit, LiveParts)> = Vec::with_capacity(admitted.len());
-    for (i, live) in admitted.into_iter().zip(lives) {
-        let base = Base {
-            live,
-            now: Value::String(now.to_text()),
-            ..candidates[i].base.clone()
-        };
-        let (commit, parts) = begin(shared, now, &candidates[i], ids[i], base);
-        begun.push((i, commit, parts));
-    }
-    let commits: Vec<RunCommit> = begun.iter().map(|b| b.1.clone()).collect();
-    let verdicts = shared.applier.apply(tx, now, &commits).await?;
-    let mut launches = Vec::new();
-    for ((i, commit, parts), verdict) in begun.into_iter().zip(verdicts) {
-        let candidate = &candidates[i];
-        answers[i] = match verdict {
-            Verdict::Duplicate | Verdict::Lost => Started::Duplicate,
-            _ => Started::Run(ids[i]),
-        };
-        tracing::debug!(automation = %candidate.automation.id, trigger = candidate.trigger_id, run = %ids[i], verdict = ?verdict, "A run was created.");
-        launches.push((commit, verdict, candidate.automation.clone(), parts));
-    }
-    let shared = shared.clone();
-    tx.after_commit(move || {
-        for (commit, verdict, automation, parts) in launches {
-            crate::announce::committed(&shared, &commit, verdict);
-            if verdict == Verdict::Held {
-                drive::launch(
-                    &shared,
-                    LiveRun {
-                        head: commit.head,
-                        epoch: 1,
-                        program: automation.program.clone(),
-                        base: Arc::new(parts.base),
-                        walk: parts.walk,
-                        resumed: false,
-                        first: drive::First::Acts(parts.acts),
-                    },
-                    proof,
-                );
+    let mut lives: HashMap<usize, _> = walking.into_iter().zip(lives).collect();
+    let mut begun = Vec::with_capacity(admitted.len());
+    for i in &admitted {
+        let candidate = &candidates[*i];
+        let new = beginning(candidate, ids[*i], now);
+        begun.push(match lives.remove(i) {
+            Some(live) => {
+                let base = Base {
+                    live,
+                    now: Value::String(now.to_text()),
+                    ..candidate.base.clone()
+                };
+                begin(shared, now, Beginning { base, ..new })
             }
+            None => super::begin::wait(shared, now, new),
+        });
+    }
+    let made = launch(shared, tx, proof, begun).await?;
+    for (i, made) in admitted.into_iter().zip(made) {
+        if !made {
+            answers[i] = Started::Duplicate;
         }
-    });
+    }
+    why::started(shared, tx, &candidates, &answers);
     Ok(answers)
+}
+
+fn beginning(c: &Candidate, run_id: RunId, now: Ts) -> Beginning {
+    let automation = c.automation.id;
+    let cause = Cause::extend(c.cause.as_ref(), &c.occurrence, automation.uuid());
+    Beginning {
+        head: RunHead {
+            run_id,
+            automation_id: automation,
+            context_key: c.context_key.clone(),
+            cause: Some(Arc::new(cause.clone())),
+        },
+        fence: Fence::New(NewRun {
+            trigger_id: c.trigger_id.clone(),
+            event_id: c.event.clone(),
+            payload: c.payload.clone(),
+            actor: c.actor.clone(),
+            definition_version: c.automation.version,
+            cause,
+            dedup_key: c.dedup_key.clone(),
+            started_at: now,
+        }),
+        program: c.automation.program.clone(),
+        base: c.base.clone(),
+    }
 }
 
 fn bucket_of(c: &Candidate) -> Option<String> {
@@ -175,6 +207,62 @@ async fn record(
         .collect())
 }
 
+/// Changes the ledger rows of those that did not start at once.
+async fn record_others(
+    tx: &mut Tx,
+    now: Ts,
+    candidates: &[Candidate],
+    answers: &[Started],
+) -> Result<(), JobError> {
+    let others: Vec<(LedgerKey, Decision)> = candidates
+        .iter()
+        .zip(answers)
+        .filter_map(|(c, answer)| {
+            let decision = match answer {
+                Started::Queued { run, .. } => Decision::RunQueued(*run),
+                Started::Refused | Started::Loop | Started::Cooldown { .. } => Decision::RunRefused,
+                Started::Run(_) | Started::Duplicate => return None,
+            };
+            Some((c.ledger.clone()?, decision))
+        })
+        .collect();
+    ledger::change(tx, now, &others).await?;
+    Ok(())
+}
+
+/// Which of them cool down, going by the runs there are.
+async fn cooling(
+    tx: &mut Tx,
+    now: Ts,
+    candidates: &[Candidate],
+    fresh: &[usize],
+) -> Result<HashMap<i64, Ts>, JobError> {
+    let asks: Vec<Cooling> = fresh
+        .iter()
+        .filter_map(|i| {
+            let c = &candidates[*i];
+            Some(Cooling {
+                n: *i as i64,
+                automation_id: c.automation.id,
+                trigger_id: c.trigger_id.clone(),
+                key: concurrency::index_key(c.context_key.as_deref()),
+                since: now.plus_millis(-c.cooldown_ms.filter(|_| c.gated)?),
+            })
+        })
+        .collect();
+    Ok(concurrency::cooling(tx, &asks).await?)
+}
+
+fn bucket(c: &Candidate) -> Bucket {
+    Bucket {
+        automation: c.automation.id,
+        context_key: match c.automation.program.definition.concurrency_scope {
+            ConcurrencyScope::Automation => None,
+            ConcurrencyScope::ContextKey => Some(c.context_key.clone()),
+        },
+    }
+}
+
 async fn admission(
     shared: &Arc<Shared>,
     tx: &mut Tx,
@@ -184,115 +272,79 @@ async fn admission(
     fresh: Vec<usize>,
     answers: &mut [Started],
 ) -> Result<Vec<usize>, JobError> {
-    let buckets: Vec<concurrency::Bucket> = fresh
-        .iter()
-        .map(|i| &candidates[*i])
-        .filter(|c| c.gated)
-        .map(|c| concurrency::Bucket {
-            automation: c.automation.id,
-            context_key: match c.automation.program.definition.concurrency_scope {
-                ConcurrencyScope::Automation => None,
-                ConcurrencyScope::ContextKey => Some(c.context_key.clone()),
-            },
-        })
-        .collect();
-    let mut active: HashMap<concurrency::Bucket, u64> = concurrency::count(tx, &buckets).await?;
-    let (mut admitted, mut refused) = (Vec::new(), Vec::new());
-    let mut buckets = buckets.into_iter();
+    let gated = fresh.iter().map(|i| &candidates[*i]).filter(|c| c.gated);
+    let buckets: Vec<Bucket> = gated.map(bucket).collect();
+    let mut occupied: HashMap<Bucket, Occupancy> = concurrency::count(tx, &buckets).await?;
+    let cooling = cooling(tx, now, candidates, &fresh).await?;
+    // Starts of this very batch are not rows yet.
+    let mut cooled: HashSet<(String, Option<String>)> = HashSet::new();
+    let mut admitted: Vec<usize> = Vec::new();
     for i in fresh {
         let candidate = &candidates[i];
         if !candidate.gated {
+            answers[i] = Started::Run(ids[i]);
             admitted.push(i);
             continue;
         }
         let definition = &candidate.automation.program.definition;
-        let Some(bucket) = buckets.next() else { break };
-        let in_bucket = active.entry(bucket.clone()).or_default();
-        match admit(definition.mode, definition.max_runs, *in_bucket) {
-            Admission::Start => *in_bucket += 1,
+        let automation = candidate.automation.id;
+        if loops(
+            candidate.cause.as_ref(),
+            automation,
+            definition.allow_reentry,
+        ) {
+            tracing::warn!(%automation, trigger = candidate.trigger_id, cause = ?candidate.cause, "The firing is refused: runs of this automation led to it.");
+            answers[i] = Started::Loop;
+            continue;
+        }
+        let cooldown_key = (
+            format!("{automation}|{}", candidate.trigger_id),
+            candidate.context_key.clone(),
+        );
+        let last = cooling.get(&(i as i64)).copied();
+        if let Some(last) = last.or(cooled.contains(&cooldown_key).then_some(now)) {
+            let until = last.plus_millis(candidate.cooldown_ms.unwrap_or_default());
+            answers[i] = Started::Cooldown { until };
+            continue;
+        }
+        let bucket = bucket(candidate);
+        let in_bucket = occupied.entry(bucket.clone()).or_default();
+        answers[i] = match admit(definition.mode, definition.max_runs, *in_bucket) {
+            Admission::Start => {
+                in_bucket.walking += 1;
+                Started::Run(ids[i])
+            }
+            Admission::Queue => {
+                let ahead = in_bucket.pending;
+                in_bucket.pending += 1;
+                Started::Queued { run: ids[i], ahead }
+            }
             Admission::Replace => {
                 // Those of this very batch are not rows yet: the last one of them stands.
                 admitted.retain(|other: &usize| {
                     let same = bucket_of(&candidates[*other]) == bucket_of(candidate);
                     if same {
                         answers[*other] = Started::Refused;
-                        refused.extend(candidates[*other].ledger.clone());
                     }
                     !same
                 });
                 cancel::supersede(shared, tx, &bucket, ids[i]).await?;
-                *in_bucket = 1;
+                *in_bucket = Occupancy {
+                    walking: 1,
+                    pending: 0,
+                };
+                Started::Run(ids[i])
             }
             Admission::Refuse => {
-                tracing::debug!(automation = %candidate.automation.id, trigger = candidate.trigger_id, active = *in_bucket, mode = definition.mode.name(), "The firing is refused: its bucket is busy.");
+                tracing::debug!(%automation, trigger = candidate.trigger_id, ?in_bucket, mode = definition.mode.name(), "The firing is refused: its bucket is busy.");
                 answers[i] = Started::Refused;
-                refused.extend(candidate.ledger.clone());
                 continue;
             }
+        };
+        if candidate.cooldown_ms.is_some() {
+            cooled.insert(cooldown_key);
         }
         admitted.push(i);
     }
-    let refused: Vec<_> = refused
-        .into_iter()
-        .map(|k| (k, Decision::RunRefused))
-        .collect();
-    ledger::change(tx, now, &refused).await?;
     Ok(admitted)
-}
-
-/// What the driver of a new run begins with.
-struct LiveParts {
-    walk: Walk,
-    base: Base,
-    acts: Vec<Act>,
-}
-
-/// The first decision of a run.
-fn begin(
-    shared: &Shared,
-    now: Ts,
-    candidate: &Candidate,
-    run_id: RunId,
-    base: Base,
-) -> (RunCommit, LiveParts) {
-    let ids = || shared.clock.new_uuid();
-    let mut walk = Walk::new();
-    let cx = Cx {
-        program: &candidate.automation.program,
-        registries: &shared.registries,
-        filters: &shared.filters,
-        context_key: candidate.context_key.as_deref(),
-        base: &base,
-        now,
-        ids: &ids,
-    };
-    let decision = catch_unwind(AssertUnwindSafe(|| decide(&mut walk, Event::Start, &cx)))
-        .unwrap_or_else(|_| internal_error());
-    let masks = shared.secrets.set(run_id.uuid().as_u128());
-    let commit = RunCommit::new(
-        RunHead {
-            run_id,
-            automation_id: candidate.automation.id,
-            context_key: candidate.context_key.clone(),
-        },
-        Fence::New(NewRun {
-            trigger_id: candidate.trigger_id.clone(),
-            event_id: candidate.event.clone(),
-            payload: candidate.payload.clone(),
-            actor: candidate.actor.clone(),
-            definition_version: candidate.automation.version,
-            dedup_key: candidate.dedup_key.clone(),
-            started_at: now,
-        }),
-        &walk,
-        decision.writes,
-        decision.rest,
-        &BuildCx {
-            now,
-            ids: &ids,
-            masks: &masks,
-        },
-    );
-    let acts = decision.then;
-    (commit, LiveParts { walk, base, acts })
 }

@@ -1,4 +1,5 @@
-//! `evaluate_config → filter → (window) → for → conditions`, first "no" ends it.
+//! `evaluate_config → filter → window → for → conditions`, first "no" ends it. The window counts rows,
+//! so it stands between two parts: [`before_window`] and [`after_window`].
 
 use automation_core::{
     compiled::{CompiledDefinition, CompiledTrigger},
@@ -21,6 +22,20 @@ pub enum Verdict {
     FilterError(String),
     /// `for` gives no valid duration.
     InvalidFor(String),
+    /// Passes up to the window, which counts it in this partition; none is one of its own.
+    Count {
+        /// The partition key.
+        partition: Option<String>,
+    },
+    /// The window holds it back.
+    WindowHeld {
+        /// Occurrences counted.
+        n: u32,
+        /// The partition they were counted in.
+        partition: Option<String>,
+    },
+    /// It was decided before.
+    Duplicate,
     /// Passes up to `for`: arm a dwell of this many milliseconds.
     Arm {
         /// Length.
@@ -87,10 +102,11 @@ pub fn config_gate(
     }
 }
 
-/// Gates 2 and 4, then 5 unless a dwell is to be armed.
-pub fn gates(
+/// Gate 2, and the partition for gate 3; without a window on through all gates.
+pub fn before_window(
     program: &CompiledDefinition,
     trigger: &CompiledTrigger,
+    context_key: Option<&str>,
     scope: &dyn Scope,
     env: &Env<'_>,
 ) -> Verdict {
@@ -101,6 +117,27 @@ pub fn gates(
             Err(e) => return Verdict::FilterError(e.to_string()),
         }
     }
+    let Some(window) = &trigger.window else {
+        return after_window(program, trigger, scope, env);
+    };
+    let partition = match window.partition_key(scope, env) {
+        Ok(Some(key)) => Some(key),
+        Ok(None) => context_key.map(str::to_owned),
+        Err(error) => {
+            tracing::warn!(trigger = trigger.id, %error, "partitionBy failed; the context key is counted instead.");
+            context_key.map(str::to_owned)
+        }
+    };
+    Verdict::Count { partition }
+}
+
+/// Gate 4, then 5 unless a dwell is to be armed.
+pub fn after_window(
+    program: &CompiledDefinition,
+    trigger: &CompiledTrigger,
+    scope: &dyn Scope,
+    env: &Env<'_>,
+) -> Verdict {
     match &trigger.dwell {
         None => conditions(program, scope, env),
         Some(dwell) => match dwell.millis(scope, env) {

@@ -5,7 +5,7 @@ use crate::{
     automations::Program,
     shared::Shared,
     walk::{
-        tree::Walk,
+        frame::Locals,
         view::{Base, Live, View},
     },
 };
@@ -24,10 +24,10 @@ pub struct Ask<'a> {
     pub context_key: Option<&'a str>,
     /// The scope in which computed ids are evaluated; its state is what the answer starts from.
     pub base: &'a Base,
-    /// Variables and artifacts, once there are some.
-    pub walk: Option<&'a Walk>,
-    /// On a wake: the entity that changed.
-    pub changed: Option<(&'a str, &'a str)>,
+    /// Variables, artifacts and the rest of a run's scope, once there is a run.
+    pub locals: Option<&'a Locals>,
+    /// On a wake: kind and id of everything that changed.
+    pub changed: &'a [(String, String)],
 }
 
 /// Live state for each ask, in order. A failing reader leaves its part empty with a warning, and
@@ -38,7 +38,7 @@ pub async fn read(shared: &Arc<Shared>, asks: &[Ask<'_>]) -> Vec<Live> {
         .iter()
         .zip(&refs)
         .enumerate()
-        .filter(|(_, (a, _))| !a.reads.is_empty() || a.changed.is_some())
+        .filter(|(_, (a, _))| !a.reads.is_empty() || !a.changed.is_empty())
         .map(|(i, (a, refs))| {
             let definition = &a.program.definition;
             let ask = EntityAsk {
@@ -77,10 +77,10 @@ fn refs(shared: &Shared, ask: &Ask<'_>) -> Refs {
     let view = View {
         base: ask.base,
         live: &ask.base.live,
-        variables: ask.walk.map_or(empty, |w| &w.variables),
-        artifacts: ask.walk.map_or(empty, |w| &w.artifacts),
-        repeat: None,
-        resume: ask.walk.and_then(|w| w.resume.as_ref()),
+        variables: ask.locals.map_or(empty, |l| &l.variables),
+        artifacts: ask.locals.map_or(empty, |l| &l.artifacts),
+        repeat: ask.locals.and_then(|l| l.repeat.as_ref()),
+        resume: ask.locals.and_then(|l| l.resume.as_ref()),
     };
     let env = Env::new(&shared.filters, shared.clock.now().timestamp());
     ask.reads.refs(Narrow {
@@ -95,7 +95,7 @@ pub async fn for_program(
     shared: &Arc<Shared>,
     program: &Arc<Program>,
     context_key: Option<&str>,
-    walk: &Walk,
+    locals: &Locals,
     base: &Base,
 ) -> Live {
     let ask = Ask {
@@ -103,8 +103,8 @@ pub async fn for_program(
         program,
         context_key,
         base,
-        walk: Some(walk),
-        changed: None,
+        locals: Some(locals),
+        changed: &[],
     };
     let mut lives: Vec<Live> = read(shared, &[ask]).await;
     lives.pop().unwrap_or_default()

@@ -175,13 +175,13 @@ impl Reads {
         }
     }
 
-    /// What the `wait_until` at a path reads, told when it is first reached.
-    pub fn wait(&self, path: &str, condition: Option<&Condition>) -> Arc<ReadSet> {
+    /// What the wait at a site reads, told when it is first reached.
+    pub fn wait(&self, path: &str, condition: impl FnOnce() -> Option<Condition>) -> Arc<ReadSet> {
         let mut waits = self.waits.lock().expect("wait reads");
         if let Some(known) = waits.get(path) {
             return known.clone();
         }
-        let texts = condition.cloned().map(Text::Condition);
+        let texts = condition().map(Text::Condition);
         let set = Arc::new(ReadSet::new(texts.into_iter().collect()));
         waits.insert(path.to_owned(), set.clone());
         set
@@ -223,15 +223,10 @@ fn actions(list: &[CompiledAction], out: &mut Vec<Text>) {
             CompiledKind::Delay(_) | CompiledKind::Stop { .. } => {}
             CompiledKind::Variables(values) => templates(values, out),
             CompiledKind::Condition(c) => out.push(Text::Condition(c.clone())),
-            CompiledKind::WaitForTrigger {
-                filter,
-                context_key,
-                ..
-            } => {
-                out.extend(filter.iter().cloned().map(Text::Expression));
+            // A filter and a condition are read afresh at every evaluation.
+            CompiledKind::WaitForTrigger { context_key, .. } => {
                 out.extend(context_key.iter().cloned().map(Text::Template));
             }
-            // Its condition is read afresh at every evaluation.
             CompiledKind::WaitUntil { .. } => {}
         }
     }

@@ -7,8 +7,14 @@ use crate::{
     fire::{Firing, Occurrence, fire, firings},
     shared::Shared,
     version::Known,
-    waits::{RecheckAsk, Rechecked, recheck},
+    waits::{
+        RecheckAsk, Rechecked,
+        event::{self, EventAsk},
+        recheck,
+    },
+    why,
 };
+use automation_core::{AutomationId, RunId};
 use automation_entity::EntityChanged;
 use plugin_api::{
     Tx,
@@ -17,10 +23,13 @@ use plugin_api::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Jobs of one transaction at most.
 const BATCH: usize = 200;
+
+/// How soon a decision that waits for a woken run is looked at again.
+const SETTLE: Duration = Duration::from_millis(20);
 
 struct Stage2(Arc<Shared>);
 
@@ -30,49 +39,40 @@ pub async fn run(shared: &Arc<Shared>) -> Result<Subscription, QueueError> {
     shared.queues.consume(QUEUE, consumer).await
 }
 
+/// A batch of jobs, sorted by what they ask for; positions say which verdict is theirs.
+#[derive(Default)]
+struct Sorted {
+    triggers: Vec<(usize, Arc<Automation>, Vec<Firing>)>,
+    event_wakes: Vec<EventAsk>,
+    wakes: Vec<(usize, RecheckAsk)>,
+    keys: Vec<String>,
+}
+
 #[async_trait::async_trait]
 impl BatchHandler for Stage2 {
     async fn handle(&self, tx: &mut Tx, jobs: &[Job]) -> Result<Vec<Verdict>, JobError> {
         let shared = &self.0;
         shared.automations.refresh().await?;
-        let mut verdicts: Vec<Verdict> = Vec::with_capacity(jobs.len());
-        let (mut firings, mut wakes, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, job) in jobs.iter().enumerate() {
-            verdicts.push(Verdict::Done);
-            match DispatchJob::deserialize(&job.data) {
-                Ok(DispatchJob::Trigger {
-                    automation_id,
-                    event_id,
-                    changed,
-                    ..
-                }) => match shared.automations.enabled(automation_id) {
-                    Some(automation) => match of_change(shared, &automation, event_id, changed) {
-                        Ok(mut of_job) => firings.append(&mut of_job),
-                        Err(e) => verdicts[at] = Verdict::Failed(e),
-                    },
-                    None => {
-                        tracing::debug!(automation = %automation_id, "The automation of a job is gone or disabled.");
-                    }
-                },
-                Ok(DispatchJob::Wake {
-                    wait_lock_id,
-                    changed,
-                    ..
-                }) => wakes.push((
-                    at,
-                    RecheckAsk {
-                        lock: wait_lock_id,
-                        changed: Some((changed.kind, changed.id)),
-                    },
-                )),
-                Ok(DispatchJob::InverseCancel { context_key }) => keys.push(context_key),
-                Err(error) => {
-                    tracing::warn!(job_id = job.job_id, %error, "A malformed dispatch job was dropped.");
-                }
+        let mut verdicts: Vec<Verdict> = jobs.iter().map(|_| Verdict::Done).collect();
+        let mut sorted = self.sort(tx, jobs, &mut verdicts);
+        // Waits first: of other automations by their own jobs, of an automation that is triggered
+        // here by the trigger job (`dispatch §5.7`).
+        let own = own_locks(tx, &sorted.triggers).await?;
+        sorted.event_wakes.extend(own);
+        let woken = event::wake(shared, tx, &sorted.event_wakes).await?;
+        let now = shared.clock.now();
+        let mut firings = Vec::new();
+        for (at, automation, of_job) in sorted.triggers {
+            let id = automation.id;
+            if woken.contains_key(&id) || shared.settling.is_busy(id, &shared.drivers, now) {
+                verdicts[at] = Verdict::Failed(JobError::Defer(SETTLE));
+            } else {
+                firings.extend(of_job);
             }
         }
+        settle(shared, tx, woken);
         fire(shared, tx, &firings).await?;
-        let (positions, asks): (Vec<usize>, Vec<RecheckAsk>) = wakes.into_iter().unzip();
+        let (positions, asks): (Vec<usize>, Vec<RecheckAsk>) = sorted.wakes.into_iter().unzip();
         let answers = recheck(shared, tx, &asks).await?;
         for (at, answer) in positions.into_iter().zip(answers) {
             if answer == Rechecked::Inconclusive {
@@ -81,28 +81,121 @@ impl BatchHandler for Stage2 {
                 ));
             }
         }
-        keys.sort_unstable();
-        keys.dedup();
-        for key in keys {
+        sorted.keys.sort_unstable();
+        sorted.keys.dedup();
+        for key in sorted.keys {
             dwell::inverse_cancel(shared, tx, &key).await?;
         }
         Ok(verdicts)
     }
 }
 
-/// The firings of a derived event at one automation. A mapper that fails never succeeds: no retry
-/// (`entity §13.6`).
+impl Stage2 {
+    fn sort(&self, tx: &mut Tx, jobs: &[Job], verdicts: &mut [Verdict]) -> Sorted {
+        let shared = &self.0;
+        let mut sorted = Sorted::default();
+        for (at, job) in jobs.iter().enumerate() {
+            match DispatchJob::deserialize(&job.data) {
+                Ok(DispatchJob::Trigger {
+                    automation_id,
+                    event_id,
+                    changed,
+                    ..
+                }) => match shared.automations.enabled(automation_id) {
+                    Some(automation) => match of_change(shared, event_id, changed) {
+                        Ok(occurrence) => {
+                            let firings = firings(&automation, &occurrence);
+                            sorted.triggers.push((at, automation, firings));
+                        }
+                        Err(e) => verdicts[at] = Verdict::Failed(e),
+                    },
+                    None => {
+                        why::not_enabled(shared, tx, automation_id, &event_id, &changed);
+                        tracing::debug!(automation = %automation_id, "The automation of a job is gone or disabled.");
+                    }
+                },
+                Ok(DispatchJob::Wake {
+                    wait_lock_id,
+                    changed,
+                    ..
+                }) => sorted.wakes.push((
+                    at,
+                    RecheckAsk {
+                        lock: wait_lock_id,
+                        changed: Some((changed.kind, changed.id)),
+                    },
+                )),
+                Ok(DispatchJob::EventWake {
+                    wait_lock_id,
+                    event_id,
+                    changed,
+                    ..
+                }) => match of_change(shared, event_id, changed) {
+                    Ok(occurrence) => sorted.event_wakes.push(EventAsk {
+                        lock: wait_lock_id,
+                        occurrence,
+                    }),
+                    Err(e) => verdicts[at] = Verdict::Failed(e),
+                },
+                Ok(DispatchJob::InverseCancel { context_key }) => sorted.keys.push(context_key),
+                Err(error) => {
+                    tracing::warn!(job_id = job.job_id, %error, "A malformed dispatch job was dropped.");
+                }
+            }
+        }
+        sorted
+    }
+}
+
+/// The locks of triggered automations' own runs that wait for the very event that triggers them.
+async fn own_locks(
+    tx: &mut Tx,
+    triggers: &[(usize, Arc<Automation>, Vec<Firing>)],
+) -> Result<Vec<EventAsk>, JobError> {
+    let occurrences = triggers.iter().filter_map(|(_, automation, firings)| {
+        let firing = firings.first()?;
+        Some((automation.id, firing.occurrence.clone()))
+    });
+    let occurrences: Vec<_> = occurrences.collect();
+    let pairs: Vec<event::Pair<'_>> = occurrences
+        .iter()
+        .map(|(_, o)| (o.event.as_str(), o.context_key.as_deref()))
+        .collect();
+    let awaiting = event::awaiting(tx, &pairs).await?;
+    let mut asks = Vec::new();
+    for (automation, occurrence) in occurrences {
+        let key = (occurrence.event.clone(), occurrence.context_key.clone());
+        let locks = awaiting.get(&key).into_iter().flatten();
+        for lock in locks.filter(|l| l.automation_id == automation) {
+            asks.push(EventAsk {
+                lock: lock.id,
+                occurrence: occurrence.clone(),
+            });
+        }
+    }
+    Ok(asks)
+}
+
+/// Once the wakes are committed and their runs are driven, decisions of their automations wait.
+fn settle(shared: &Arc<Shared>, tx: &mut Tx, woken: HashMap<AutomationId, Vec<RunId>>) {
+    if woken.is_empty() {
+        return;
+    }
+    let shared = shared.clone();
+    tx.after_commit(move || shared.settling.woken(shared.clock.now(), &woken));
+}
+
+/// The occurrence of a derived event. A mapper that fails never succeeds: no retry (`entity §13.6`).
 fn of_change(
     shared: &Shared,
-    automation: &Arc<Automation>,
     event: String,
     changed: EntityChanged,
-) -> Result<Vec<Firing>, JobError> {
+) -> Result<Arc<Occurrence>, JobError> {
     let payload = shared.entities.payload(&changed, &event).map_err(|error| {
         tracing::error!(event, change_id = %changed.change_id, %error, "The payload of an event could not be made from its change.");
         JobError::Permanent(error)
     })?;
-    let occurrence = Arc::new(Occurrence {
+    Ok(Arc::new(Occurrence {
         id: changed.change_id.to_string(),
         at: changed.occurred_at,
         event,
@@ -110,8 +203,8 @@ fn of_change(
         actor: changed.actor,
         context_key: Some(changed.id.clone()),
         entity: Some((changed.kind, changed.id)),
-    });
-    Ok(firings(automation, &occurrence))
+        cause: changed.cause,
+    }))
 }
 
 /// Handles the emissions of a hook for one trigger (`dispatch §5.1`).
@@ -138,6 +231,12 @@ impl RawHookHandler for Emissions {
             .trigger(&self.event)
             .and_then(|t| t.context_key.as_ref().and_then(|key| key(&payload)));
         let automations = shared.automations.for_event(&self.event);
+        why::disabled(
+            shared,
+            &self.event,
+            &meta.delivery_id,
+            context_key.as_deref(),
+        );
         let occurrence = Arc::new(Occurrence {
             id: meta.delivery_id,
             at: meta.emitted_at,
@@ -146,7 +245,9 @@ impl RawHookHandler for Emissions {
             actor: meta.actor,
             context_key: context_key.clone(),
             entity: None,
+            cause: meta.cause,
         });
+        wake_waiting(shared, &occurrence).await?;
         let all: Vec<Firing> = automations
             .iter()
             .flat_map(|a| firings(a, &occurrence))
@@ -168,6 +269,34 @@ impl RawHookHandler for Emissions {
         }
         fired
     }
+}
+
+/// Step 1 of `dispatch §5.4`: waits for this event, in a transaction of their own, and then until the
+/// runs that were woken rest, before anything else is decided on the event.
+async fn wake_waiting(shared: &Arc<Shared>, occurrence: &Arc<Occurrence>) -> Result<(), JobError> {
+    let mut tx = shared.db.begin().await?;
+    let pair = (occurrence.event.as_str(), occurrence.context_key.as_deref());
+    let awaiting = event::awaiting(&mut tx, &[pair]).await?;
+    let asks: Vec<EventAsk> = awaiting
+        .into_values()
+        .flatten()
+        .map(|lock| EventAsk {
+            lock: lock.id,
+            occurrence: occurrence.clone(),
+        })
+        .collect();
+    if asks.is_empty() {
+        tx.rollback().await?;
+        return Ok(());
+    }
+    let woken = event::wake(shared, &mut tx, &asks).await?;
+    let automations: Vec<AutomationId> = woken.keys().copied().collect();
+    settle(shared, &mut tx, woken);
+    tx.commit().await?;
+    for automation in automations {
+        shared.settling.rest(shared, automation).await;
+    }
+    Ok(())
 }
 
 /// All firings in one transaction; if that fails, each automation in its own, so that an error in

@@ -44,6 +44,20 @@ pub enum DispatchJob {
         /// The change.
         changed: EntityChanged,
     },
+    /// An event may end a `wait_for_trigger`.
+    EventWake {
+        /// The waiting run.
+        run_id: RunId,
+        /// Its lock.
+        wait_lock_id: LockId,
+        /// Qualified event id.
+        event_id: String,
+        /// `kind:id`
+        #[serde(rename = "ref")]
+        entity_ref: String,
+        /// The change.
+        changed: EntityChanged,
+    },
     /// Dwells armed for a context key may not hold any more (`dispatch §6.4`).
     InverseCancel {
         /// The key.
@@ -67,6 +81,9 @@ impl DispatchJob {
                 entity_ref,
                 ..
             } => format!("wake:{wait_lock_id}:{entity_ref}:{change_id}"),
+            DispatchJob::EventWake { wait_lock_id, .. } => {
+                format!("event_wake:{wait_lock_id}:{change_id}")
+            }
             DispatchJob::InverseCancel { context_key } => {
                 format!("inverse:{context_key}:{change_id}")
             }

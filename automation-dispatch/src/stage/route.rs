@@ -5,6 +5,8 @@ use crate::{
     dwell,
     shared::Shared,
     store::locks::{self, WokenRecord},
+    waits::event,
+    why,
 };
 use automation_core::LockId;
 use automation_entity::{ChangeRouter, EntityChanged};
@@ -27,6 +29,15 @@ impl ChangeRouter for Router {
             shared.automations.refresh().await?;
         }
         let woken = woken(tx, changes).await?;
+        let mut pairs: Vec<event::Pair<'_>> = Vec::new();
+        for (change, events) in changes.iter().zip(&derived) {
+            pairs.extend(
+                events
+                    .iter()
+                    .map(|e| (e.as_str(), Some(change.id.as_str()))),
+            );
+        }
+        let awaiting = event::awaiting(tx, &pairs).await?;
         let mut keys: Vec<String> = changes.iter().map(|c| c.id.clone()).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -44,6 +55,18 @@ impl ChangeRouter for Router {
                 jobs.push(job.enqueue(change.change_id)?);
             }
             for event in events {
+                why::changed_disabled(shared, tx, event, change);
+                let waiting = awaiting.get(&(event.clone(), Some(change.id.clone())));
+                for lock in waiting.into_iter().flatten() {
+                    let job = DispatchJob::EventWake {
+                        run_id: lock.run_id,
+                        wait_lock_id: lock.id,
+                        event_id: event.clone(),
+                        entity_ref: entity_ref.clone(),
+                        changed: change.clone(),
+                    };
+                    jobs.push(job.enqueue(change.change_id)?);
+                }
                 for automation in shared.automations.for_event(event) {
                     let job = DispatchJob::Trigger {
                         automation_id: automation.id,

@@ -30,7 +30,42 @@ plugin_api::row! {
     }
 }
 
+impl LockRecord {
+    /// True when its run has ended: the lock is a left-over.
+    pub fn is_over(&self) -> bool {
+        let ended = ["success", "failed", "cancelled", "skipped"];
+        ended.contains(&self.status.as_str())
+    }
+}
+
+plugin_api::row! {
+    /// A lock that waits for an event.
+    #[derive(Clone, Debug)]
+    pub struct AwaitingRecord {
+        /// The lock.
+        pub id: LockId,
+        /// Its run.
+        pub run_id: RunId,
+        /// The run's automation.
+        pub automation_id: AutomationId,
+        /// The event it waits for.
+        pub event_id: String,
+        /// The key it waits for.
+        pub context_key: Option<String>,
+    }
+}
+
 plugin_api::statements! {
+    /// `trigger` locks on these events with these keys; the caller pairs them.
+    pub AWAITING = {
+        sqlite: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key from automation_wait_locks l join automation_runs r on r.id = l.run_id where l.event_id in (select value from json_each($1)) and l.context_key in (select value from json_each($2)) and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
+        postgres: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id where l.event_id = any($1) and l.context_key = any($2) and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
+    };
+    /// `trigger` locks on these events without a key.
+    pub AWAITING_KEYLESS = {
+        sqlite: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key from automation_wait_locks l join automation_runs r on r.id = l.run_id where l.event_id in (select value from json_each($1)) and l.context_key is null and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
+        postgres: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id where l.event_id = any($1) and l.context_key is null and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
+    };
     pub LOAD = {
         sqlite: "select l.id, l.run_id, l.action_path, l.kind, l.wait_config, l.timeout_at, l.fired_at, r.automation_id, r.status, s.scope_snapshot from automation_wait_locks l join automation_runs r on r.id = l.run_id left join automation_run_state s on s.run_id = l.run_id where l.id in (select value from json_each($1))",
         postgres: "select l.id, l.run_id, l.action_path, l.kind, l.wait_config, l.timeout_at, l.fired_at, r.automation_id, r.status, s.scope_snapshot from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id left join signalbox.automation_run_state s on s.run_id = l.run_id where l.id = any($1)",

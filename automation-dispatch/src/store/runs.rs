@@ -1,6 +1,8 @@
 //! Runs and steps, as they are stored and as the API shows them.
 
-use automation_core::{AutomationId, RunId, StepId};
+use super::artifacts::ArtifactRecord;
+use crate::engine::Engine;
+use automation_core::{ArtifactId, AutomationId, RunId, StepId};
 use plugin_api::{Conn, Db, Doc, Id, Ts, db::DbError};
 
 plugin_api::row! {
@@ -29,6 +31,8 @@ plugin_api::row! {
         pub actor: Doc,
         /// The version it executes.
         pub definition_version: i64,
+        /// What led to it, itself included.
+        pub cause: Option<Doc>,
         /// When it began.
         pub started_at: Ts,
         /// When it ended.
@@ -85,19 +89,22 @@ plugin_api::row! {
 }
 
 plugin_api::statements! {
-    pub GET = "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from signalbox.automation_runs where id = $1";
+    pub GET = "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, cause, started_at, finished_at from signalbox.automation_runs where id = $1";
     pub GET_MANY = {
-        sqlite: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from automation_runs where id in (select value from json_each($1))",
-        postgres: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from signalbox.automation_runs where id = any($1)",
+        sqlite: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, cause, started_at, finished_at from automation_runs where id in (select value from json_each($1))",
+        postgres: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, cause, started_at, finished_at from signalbox.automation_runs where id = any($1)",
     };
-    /// Newest first. `$1` automation or null, `$2` status or null, `$3` context key or null, `$4`
-    /// `$5` the last row of the page before or null, `$6` how many.
+    /// Newest first. `$1` automation, `$2` statuses, `$3` trigger, `$4` context key, `$5` `$6` from
+    /// when until when, `$7` `$8` the last row of the page before, `$9` how many; null or empty: any.
     pub LIST = {
-        sqlite: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from automation_runs where ($1 is null or automation_id = $1) and ($2 is null or status = $2) and ($3 is null or context_key = $3) and ($4 is null or (started_at, id) < ($4, $5)) order by started_at desc, id desc limit $6",
-        postgres: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, started_at, finished_at from signalbox.automation_runs where ($1::uuid is null or automation_id = $1) and ($2::text is null or status = $2) and ($3::text is null or context_key = $3) and ($4::timestamptz is null or (started_at, id) < ($4, $5::uuid)) order by started_at desc, id desc limit $6",
+        sqlite: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, cause, started_at, finished_at from automation_runs where ($1 is null or automation_id = $1) and (json_array_length($2) = 0 or status in (select value from json_each($2))) and ($3 is null or trigger_id = $3) and ($4 is null or context_key = $4) and ($5 is null or started_at >= $5) and ($6 is null or started_at < $6) and ($7 is null or (started_at, id) < ($7, $8)) order by started_at desc, id desc limit $9",
+        postgres: "select id, automation_id, trigger_id, trigger_event_id, trigger_payload, context_key, status, error_code, error_message, actor, definition_version, cause, started_at, finished_at from signalbox.automation_runs where ($1::uuid is null or automation_id = $1) and (cardinality($2::text[]) = 0 or status = any($2)) and ($3::text is null or trigger_id = $3) and ($4::text is null or context_key = $4) and ($5::timestamptz is null or started_at >= $5) and ($6::timestamptz is null or started_at < $6) and ($7::timestamptz is null or (started_at, id) < ($7, $8::uuid)) order by started_at desc, id desc limit $9",
     };
     /// In the order they were begun.
     pub STEPS = "select id, action_path, action_id, action_kind, provider_action_id, status, attempts, error_code, error_message, result_payload, started_at, finished_at from signalbox.automation_run_steps where run_id = $1 order by started_at, id";
+    pub STEPS_PAGE = "select id, action_path, action_id, action_kind, provider_action_id, status, attempts, error_code, error_message, result_payload, started_at, finished_at from signalbox.automation_run_steps where run_id = $1 and (started_at, id) > ($2, $3) order by started_at, id limit $4";
+    pub ARTIFACTS_PAGE = "select id, run_id, step_id, action_id, artifact_type, data, context_key, closed_at, created_at from signalbox.automation_artifacts where run_id = $1 and (created_at, id) > ($2, $3) order by created_at, id limit $4";
+    pub LOGS_PAGE = "select id, action_path, at, level, message from signalbox.automation_run_logs where run_id = $1 and id > $2 order by id limit $3";
     pub LOGS = "select id, action_path, at, level, message from signalbox.automation_run_logs where run_id = $1 order by id";
 }
 
@@ -106,10 +113,16 @@ plugin_api::statements! {
 pub struct RunFilter {
     /// Of one automation.
     pub automation_id: Option<AutomationId>,
-    /// With this status.
-    pub status: Option<String>,
+    /// With one of these statuses; empty: with any.
+    pub statuses: Vec<String>,
+    /// Started by this trigger (its effective id).
+    pub trigger_id: Option<String>,
     /// About this entity.
     pub context_key: Option<String>,
+    /// Started at this instant or later.
+    pub started_after: Option<Ts>,
+    /// Started before this instant.
+    pub started_before: Option<Ts>,
 }
 
 /// One run.
@@ -134,8 +147,11 @@ pub async fn list(
 ) -> Result<Vec<RunRecord>, DbError> {
     db.sql(LIST)
         .bind(filter.automation_id)
-        .bind(filter.status.clone())
+        .texts(&filter.statuses)
+        .bind(filter.trigger_id.clone())
         .bind(filter.context_key.clone())
+        .bind(filter.started_after)
+        .bind(filter.started_before)
         .bind(after.map(|a| a.0))
         .bind(after.map(|a| a.1))
         .bind(i64::from(limit))
@@ -151,4 +167,57 @@ pub async fn steps(db: &Db, run: RunId) -> Result<Vec<StepRecord>, DbError> {
 /// Log lines of a run.
 pub async fn logs(db: &Db, run: RunId) -> Result<Vec<LogRecord>, DbError> {
     db.sql(LOGS).bind(run).all().await
+}
+
+/// Before every row of a page that begins with an instant and an id.
+fn first() -> (Ts, uuid::Uuid) {
+    (Ts::from_millis(0), uuid::Uuid::nil())
+}
+
+/// Pages of what belongs to a run, each in a fixed order that nothing written later changes.
+impl Engine {
+    /// Up to `limit` steps in the order they were begun, after the row `(started_at, id)`.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn steps_page(
+        &self,
+        run: RunId,
+        after: Option<(Ts, StepId)>,
+        limit: usize,
+    ) -> Result<Vec<StepRecord>, DbError> {
+        let (at, id) = after.map_or_else(first, |(at, id)| (at, id.uuid()));
+        let query = self.shared.db.sql(STEPS_PAGE).bind(run).bind(at);
+        query.bind(Id(id)).bind(limit as i64).all().await
+    }
+
+    /// Up to `limit` artifacts, oldest first, after the row `(created_at, id)`.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn artifacts_page(
+        &self,
+        run: RunId,
+        after: Option<(Ts, ArtifactId)>,
+        limit: usize,
+    ) -> Result<Vec<ArtifactRecord>, DbError> {
+        let (at, id) = after.map_or_else(first, |(at, id)| (at, id.uuid()));
+        let query = self.shared.db.sql(ARTIFACTS_PAGE).bind(run).bind(at);
+        query.bind(Id(id)).bind(limit as i64).all().await
+    }
+
+    /// Up to `limit` log lines, oldest first, after the line with this id.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn logs_page(
+        &self,
+        run: RunId,
+        after: Option<Id>,
+        limit: usize,
+    ) -> Result<Vec<LogRecord>, DbError> {
+        let after = after.unwrap_or(Id(uuid::Uuid::nil()));
+        let query = self.shared.db.sql(LOGS_PAGE).bind(run).bind(after);
+        query.bind(limit as i64).all().await
+    }
 }

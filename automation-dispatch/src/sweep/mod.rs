@@ -7,6 +7,8 @@ mod sql;
 pub use sql::ALL;
 
 use crate::{
+    cancel::{self, Cause},
+    concurrency::queue,
     drive::{self, acquire},
     dwell,
     shared::Shared,
@@ -27,8 +29,6 @@ const BATCH: i64 = 500;
 const RECHECKS: i64 = 100;
 /// An `until` lock is re-checked when it was not evaluated for this long.
 const RECHECK_MS: i64 = 5 * 60_000;
-/// How long decisions are remembered.
-const LEDGER_MS: i64 = 24 * 3_600_000;
 /// Items of one transaction; a failing one is split.
 const CHUNK: usize = 50;
 
@@ -87,9 +87,11 @@ pub async fn cycle(shared: &Arc<Shared>) -> u64 {
     }
     category!("locks", expired_locks(shared));
     category!("fired locks", fired_locks(shared));
+    category!("queues", queue::advance_all(shared));
     category!("dwells", expired_dwells(shared));
-    category!("pruning", prune(shared));
+    category!("pruning", crate::retention::in_sweep(shared));
     category!("stalled runs", stalled(shared));
+    category!("old runs", too_old(shared));
     shared.entities.wake();
     handled
 }
@@ -197,16 +199,22 @@ async fn expire_in_tx(shared: &Arc<Shared>, dwells: &[DwellId]) -> Result<(), Jo
     Ok(())
 }
 
-async fn prune(shared: &Arc<Shared>) -> Result<u64, BoxError> {
-    let before: Ts = shared.clock.now().plus_millis(-LEDGER_MS);
-    let gone = shared
+/// Runs that were active for longer than a run may be.
+async fn too_old(shared: &Arc<Shared>) -> Result<u64, BoxError> {
+    let before = shared.clock.now().plus_millis(-shared.limits.age_ms);
+    let runs: Vec<RunId> = shared
         .db
-        .sql(sql::PRUNE_LEDGER)
+        .sql(sql::TOO_OLD)
         .bind(before)
         .bind(BATCH)
-        .execute()
+        .all()
         .await?;
-    Ok(gone)
+    for chunk in runs.chunks(CHUNK) {
+        let db = &shared.db;
+        db.tx(async |tx| cancel::cancel_in(shared, tx, chunk, Cause::TooOld).await)
+            .await?;
+    }
+    Ok(runs.len() as u64)
 }
 
 /// `running` runs whose lease is free or has run out, oldest heartbeat first: recovered from their
@@ -240,6 +248,7 @@ async fn stalled(shared: &Arc<Shared>) -> Result<u64, BoxError> {
 /// At start: what this node may take over at once, without waiting for a cycle.
 pub async fn first(shared: &Arc<Shared>) -> Result<(), BoxError> {
     fired_locks(shared).await?;
+    queue::advance_all(shared).await?;
     stalled(shared).await?;
     Ok(())
 }

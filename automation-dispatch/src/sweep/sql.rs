@@ -9,8 +9,8 @@ plugin_api::statements! {
     /// Creation writes both rows in one transaction, so this is damage from outside; a run younger
     /// than a lease is left alone.
     pub FAIL_STATELESS = {
-        sqlite: "update automation_runs set status = 'failed', error_code = 'state_missing', error_message = 'the stored state of the run is missing', finished_at = $1 where status in ('running', 'waiting') and started_at <= $2 and not exists (select 1 from automation_run_state s where s.run_id = automation_runs.id)",
-        postgres: "update signalbox.automation_runs a set status = 'failed', error_code = 'state_missing', error_message = 'the stored state of the run is missing', finished_at = $1 where status in ('running', 'waiting') and started_at <= $2 and not exists (select 1 from signalbox.automation_run_state s where s.run_id = a.id)",
+        sqlite: "update automation_runs set status = 'failed', error_code = 'state_missing', error_message = 'the stored state of the run is missing', finished_at = $1 where status = 'running' and started_at <= $2 and not exists (select 1 from automation_run_state s where s.run_id = automation_runs.id)",
+        postgres: "update signalbox.automation_runs a set status = 'failed', error_code = 'state_missing', error_message = 'the stored state of the run is missing', finished_at = $1 where status = 'running' and started_at <= $2 and not exists (select 1 from signalbox.automation_run_state s where s.run_id = a.id)",
     };
-    pub PRUNE_LEDGER = "delete from signalbox.automation_occurrences where key in (select key from signalbox.automation_occurrences where decided_at < $1 order by decided_at limit $2)";
+    pub TOO_OLD = "select id from signalbox.automation_runs where status in ('pending', 'running', 'waiting') and started_at <= $1 order by started_at limit $2";
 }

@@ -14,11 +14,14 @@ pub enum Recheck {
     Inconclusive,
 }
 
-/// A delay: never early.
-pub fn delay(timeout_at: Option<Ts>, now: Ts) -> Recheck {
-    match timeout_at {
-        Some(at) if at > now => Recheck::Still,
-        _ => Recheck::Fire(FireReason::Timer),
+/// What only time can end here: a `delay`, which is never early, and the deadline of a `trigger` lock,
+/// which may have none.
+pub fn timer(kind: &str, timeout_at: Option<Ts>, now: Ts) -> Recheck {
+    match (kind, timeout_at) {
+        (_, Some(at)) if at > now => Recheck::Still,
+        ("delay", _) => Recheck::Fire(FireReason::Timer),
+        ("trigger", Some(_)) => Recheck::Fire(FireReason::Timeout),
+        _ => Recheck::Still,
     }
 }
 
@@ -61,7 +64,10 @@ mod tests {
         for (holds, unresolved, timeout, expected) in cases {
             assert_eq!(until(holds, unresolved, timeout, now), expected);
         }
-        assert_eq!(delay(later, now), Still);
-        assert_eq!(delay(due, now), Fire(FireReason::Timer));
+        assert_eq!(timer("delay", later, now), Still);
+        assert_eq!(timer("delay", due, now), Fire(FireReason::Timer));
+        assert_eq!(timer("trigger", later, now), Still);
+        assert_eq!(timer("trigger", due, now), Fire(FireReason::Timeout));
+        assert_eq!(timer("trigger", None, now), Still);
     }
 }

@@ -11,6 +11,9 @@ use plugin_api::{Doc, Tx, db::DbError, fail};
 use serde_json::Value;
 use std::sync::Arc;
 
+/// Topic of the hint that a lock was fired whose run another node is driving.
+pub const FIRED: &str = "automation-fired";
+
 /// A lock whose wait is over.
 #[derive(Clone, Debug)]
 pub struct Mark {
@@ -43,7 +46,10 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, marks: Vec<Mark>) -> Result
         .map(|m| FireRow {
             id: m.lock,
             reason: m.reason.name().to_owned(),
-            payload: m.payload.map(Doc),
+            payload: m.payload.map(|payload| {
+                let masks = shared.secrets.set(m.run_id.uuid().as_u128());
+                Doc(masks.mask_json(payload).into_inner())
+            }),
         })
         .collect();
     if rows.is_empty() {
@@ -58,6 +64,15 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, marks: Vec<Mark>) -> Result
     let acquired = acquire(shared, tx, &fired).await?;
     let shared = shared.clone();
     tx.after_commit(move || {
+        let mut elsewhere = false;
+        for run in fired {
+            // Somebody holds the lease: it sees the mark before it rests, and with this at once.
+            let here = acquired.iter().any(|a| a.run_id == run) || shared.drivers.nudge(run);
+            elsewhere |= !here;
+        }
+        if elsewhere {
+            shared.hints.notify(FIRED);
+        }
         for run in acquired {
             drive::resume(&shared, run);
         }

@@ -1,4 +1,4 @@
-//! Waits: `delay` and `wait_until` (`dispatch §14`).
+//! Waits: `delay`, `wait_until` and `wait_for_trigger` (`dispatch §14`).
 //!
 //! The lock row is the fact; jobs and changes are only signals. A waker re-reads and re-evaluates,
 //! and if the wait is over *fires* the lock: one conditional mark, under the run's state row. Then
@@ -6,12 +6,17 @@
 //! mark before it rests. So a signal can come early, late, twice or never, on any node.
 
 pub mod decide;
+pub mod event;
 mod fire;
 mod recheck;
 pub mod refs;
+mod settle;
 mod timers;
+mod waiting;
 
+pub use fire::FIRED;
 pub use recheck::{RecheckAsk, Rechecked, recheck};
+pub use settle::Settling;
 pub use timers::run as run_timers;
 
 use crate::{
@@ -21,13 +26,23 @@ use crate::{
     store::locks::{self, FiredRecord},
     walk::{
         decide::{Event, FireReason},
-        tree::Walk,
+        frame::Locals,
         view::{Base, Live},
     },
 };
 use automation_core::RunId;
 use plugin_api::db::DbError;
 use std::sync::Arc;
+
+/// Tells the drivers of this process when another node fired a lock of a run that is driven here:
+/// a run of which one branch walks and another rests need not wait for the first to end.
+pub async fn listen(shared: Arc<Shared>) {
+    let fired = shared.hints.listen(FIRED);
+    loop {
+        fired.wait().await;
+        shared.drivers.nudge_all();
+    }
+}
 
 /// The oldest fired lock of a run, as the event its walk waits for.
 pub async fn oldest_fired(shared: &Arc<Shared>, run: RunId) -> Result<Option<Event>, DbError> {
@@ -55,9 +70,8 @@ pub async fn read_for(
     program: &Arc<Program>,
     path: &str,
     base: &Base,
-    walk: &Walk,
+    locals: &Locals,
     context_key: Option<&str>,
-    changed: Option<(&str, &str)>,
 ) -> Live {
     let reads = program.wait_reads(path);
     let ask = scope::Ask {
@@ -65,8 +79,8 @@ pub async fn read_for(
         program,
         context_key,
         base,
-        walk: Some(walk),
-        changed,
+        locals: Some(locals),
+        changed: &[],
     };
     scope::read(shared, &[ask]).await.pop().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The timer queues: delays, and deadlines and re-checks of `wait_until` (`dispatch §17.1`).
+//! The timer queues: delays, deadlines of waits, and re-checks of `wait_until` (`dispatch §17.1`).
 
 use super::recheck::{RecheckAsk, Rechecked, recheck};
 use crate::{

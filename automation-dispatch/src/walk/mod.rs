@@ -9,6 +9,7 @@
 //! the real decisions without a database.
 
 pub mod decide;
+pub mod frame;
 pub mod path;
 pub mod tree;
 pub mod view;
@@ -17,3 +18,5 @@ pub mod view;
 pub(crate) mod play;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_branches;

@@ -81,6 +81,21 @@ fn below<'p, 'r, 's>(
             },
             [Part::Key("else"), after @ ..],
         ) => Some((list, after)),
+        // One action a branch: the index below it is always 0, and the rest names what is in it.
+        (CompiledKind::Parallel(branches), [Part::Key("parallel"), Part::Index(b), after @ ..]) => {
+            let branch = branches.get(*b)?;
+            Some((std::slice::from_ref(branch), after))
+        }
+        // Every iteration walks the same list.
+        (
+            CompiledKind::Repeat { sequence, .. },
+            [
+                Part::Key("repeat"),
+                Part::Index(_),
+                Part::Key("sequence"),
+                after @ ..,
+            ],
+        ) => Some((sequence.as_slice(), after)),
         _ => None,
     }
 }
@@ -89,18 +104,58 @@ fn below<'p, 'r, 's>(
 pub fn written(definition: &Definition, path: &str) -> Option<Value> {
     let whole = definition.to_value();
     let mut at = &whole;
-    for part in parts(path)? {
+    let parts = parts(path)?;
+    let mut parts = parts.iter();
+    while let Some(part) = parts.next() {
         at = match part {
-            Part::Key(key) => at.get(key)?,
-            Part::Index(i) => at.get(i)?,
+            Part::Key(key) => at.get(*key)?,
+            Part::Index(i) => at.get(*i)?,
         };
+        match part {
+            // The number of an iteration, and the one list of a branch, are not written.
+            Part::Key("repeat") => drop(parts.next()),
+            Part::Key("parallel") => {
+                let Some(Part::Index(b)) = parts.next() else {
+                    return None;
+                };
+                at = at.get(*b)?;
+                parts.next();
+            }
+            _ => {}
+        }
     }
     Some(at.clone())
 }
 
+/// A path without the numbers of iterations: the same for every pass of a loop.
+pub fn site(path: &str) -> std::borrow::Cow<'_, str> {
+    const LOOP: &str = ".repeat[";
+    if !path.contains(LOOP) {
+        return path.into();
+    }
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find(LOOP) {
+        let (before, after) = rest.split_at(at + LOOP.len());
+        out.push_str(before);
+        rest = after.find(']').map_or(after, |end| &after[end..]);
+    }
+    out.push_str(rest);
+    out.into()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parts;
+    use super::{parts, site};
+
+    #[test]
+    fn a_site_is_the_same_for_every_iteration() {
+        assert_eq!(site("actions[1].sequence[2]"), "actions[1].sequence[2]");
+        assert_eq!(
+            site("actions[0].repeat[17].sequence[0].repeat[3].sequence[1]"),
+            "actions[0].repeat[].sequence[0].repeat[].sequence[1]"
+        );
+    }
 
     #[test]
     fn only_the_grammar_parses() {

@@ -28,6 +28,12 @@ struct Config {
     name: String,
     #[serde(default)]
     fails: String,
+    /// Fails only in attempts up to this one; 0: in all.
+    #[serde(default)]
+    until: u32,
+    /// `retry_after_ms` of a failure.
+    #[serde(default)]
+    after_ms: Option<u64>,
 }
 struct Call;
 #[async_trait::async_trait]
@@ -80,6 +86,7 @@ pub struct Play {
     pub log: Vec<String>,
     /// Stop with a crash after this decision: acts are lost, the tree goes through JSON.
     pub crash_after: Option<usize>,
+    pub step_budget: u32,
     ids: Arc<AtomicU64>,
 }
 
@@ -104,6 +111,7 @@ impl Play {
             decisions: 0,
             log: Vec::new(),
             crash_after: None,
+            step_budget: super::decide::STEP_BUDGET,
             ids: Arc::default(),
         }
     }
@@ -116,11 +124,20 @@ impl Play {
             let decision = self.decide(event);
             if Some(self.decisions) == self.crash_after && !crashed.get() {
                 crashed.set(true);
-                // Everything in memory is gone: the checkpoint and the artifacts come back.
+                // Everything in memory is gone: the checkpoint and the artifacts come back, and the
+                // lists of loops from their steps.
                 let artifacts = self.walk.artifacts.clone();
                 let text = serde_json::to_string(&self.walk).expect("serialises");
                 self.walk = serde_json::from_str(&text).expect("comes back");
                 self.walk.artifacts = artifacts;
+                for step in self.walk.lists_wanted() {
+                    let mut rows = self.steps.values();
+                    let row = rows
+                        .find(|r| r["id"] == json!(step))
+                        .expect("the loop's step");
+                    let list = row["result"]["forEachList"].as_array().expect("a list");
+                    self.walk.give_list(step, list.clone());
+                }
                 queue.clear();
                 if matches!(self.rest, Rest::Walking) {
                     queue.push_back(Event::Recovered);
@@ -145,6 +162,7 @@ impl Play {
             base: &self.base,
             now: self.now,
             ids: &fresh,
+            step_budget: self.step_budget,
         };
         let decision = decide(&mut self.walk, event, &cx);
         self.decisions += 1;
@@ -159,6 +177,7 @@ impl Play {
         match write {
             Write::Step(s) => {
                 let row = self.steps.entry(s.path.clone()).or_default();
+                row.entry("id").or_insert_with(|| json!(s.id));
                 row.insert("status".into(), json!(s.status));
                 row.insert("attempts".into(), json!(s.attempts));
                 if let Some((code, _)) = &s.error {
@@ -190,9 +209,14 @@ impl Play {
             } => {
                 let name = config["name"].as_str().unwrap_or_default().to_owned();
                 self.calls.push(format!("{name}#{attempt}"));
+                let until = config["until"].as_u64().unwrap_or_default();
+                let fails = until == 0 || u64::from(attempt) <= until;
                 let result = match config["fails"].as_str() {
-                    Some("") | None => ActionResult::artifact(&json!({"name": name})),
-                    Some(text) => ActionResult::failed(text),
+                    Some(text) if !text.is_empty() && fails => ActionResult {
+                        retry_after_ms: config["after_ms"].as_u64(),
+                        ..ActionResult::failed(text)
+                    },
+                    _ => ActionResult::artifact(&json!({"name": name})),
                 };
                 Event::Called {
                     path,
@@ -222,14 +246,20 @@ impl Play {
         self.happen(Event::Start)
     }
 
-    /// Fires the only lock.
+    /// Fires the oldest lock.
     pub fn fire(&mut self, reason: FireReason) -> &mut Self {
+        let path = self.locks.values().next().expect("a lock").0.clone();
+        self.fire_at(&path, reason, None)
+    }
+
+    /// Fires the lock at a path.
+    pub fn fire_at(&mut self, at: &str, reason: FireReason, payload: Option<Value>) -> &mut Self {
         let (lock, (path, _, at)) = self
             .locks
             .iter()
-            .next()
+            .find(|(_, v)| v.0 == at)
             .map(|(l, v)| (*l, v.clone()))
-            .expect("a lock");
+            .unwrap_or_else(|| panic!("no lock at {at}: {:?}", self.locks));
         if let (FireReason::Timer | FireReason::Timeout, Some(at)) = (reason, at) {
             self.now = at;
         }
@@ -237,7 +267,7 @@ impl Play {
             path,
             lock,
             reason,
-            payload: None,
+            payload,
         })
     }
 

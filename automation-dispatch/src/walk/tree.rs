@@ -11,6 +11,7 @@
 use automation_core::{LockId, StepId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// One action or list that is being walked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,20 @@ pub enum Node {
         step: StepId,
         /// 1 on the first execution.
         attempt: u32,
+        /// What `retry` has seen so far.
+        #[serde(default, skip_serializing_if = "Tries::is_empty")]
+        tries: Tries,
+    },
+    /// A provider call has failed and rests until it is tried again.
+    Retrying {
+        /// Its step row.
+        step: StepId,
+        /// The lock that ends the pause.
+        lock: LockId,
+        /// The execution that failed.
+        attempt: u32,
+        /// The failed attempts.
+        tries: Tries,
     },
     /// A `wait_until` reads live state for its first test; nothing durable depends on it yet.
     Testing {
@@ -68,6 +83,101 @@ pub enum Node {
         /// The list.
         list: Box<Node>,
     },
+    /// A `parallel`: one fork for each branch, in order.
+    Parallel {
+        /// Its step row.
+        step: StepId,
+        /// Its step row says `waiting`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        waiting: bool,
+        /// The branches.
+        forks: Vec<Fork>,
+    },
+    /// A `repeat` in one of its iterations.
+    Repeat {
+        /// Its step row.
+        step: StepId,
+        /// The iteration, from 0.
+        index: u32,
+        /// The element of this iteration, of a `for_each`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<Value>,
+        /// All elements of a `for_each`: kept in the step row, so that a checkpoint stays small, and
+        /// given back by [`Walk::give_list`] when the run is loaded.
+        #[serde(skip)]
+        items: Option<Arc<Vec<Value>>>,
+        /// Variables that this iteration has set; they vanish with it.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        vars: Map<String, Value>,
+        /// Its step row says `waiting`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        waiting: bool,
+        /// The iteration's list.
+        list: Box<Node>,
+    },
+}
+
+/// One branch of a `parallel`: what it does, what it has written for itself until the join, and how
+/// it ended (`dispatch §10`, `§13.3`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The branch's action.
+    pub node: Node,
+    /// Variables it has set.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub vars: Map<String, Value>,
+    /// Action ids whose artifacts it has made; its siblings see them after the join.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<String>,
+    /// Path of the last action that ended in it (`dispatch §13.3`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
+    /// How it ended; none while it lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<ForkEnd>,
+}
+
+impl Fork {
+    /// A branch that has not begun.
+    pub fn new() -> Self {
+        Self {
+            node: Node::NEW,
+            vars: Map::new(),
+            made: Vec::new(),
+            last: None,
+            end: None,
+        }
+    }
+}
+
+/// How a branch of a `parallel` ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForkEnd {
+    /// Its action is done.
+    Completed {},
+    /// A `stop` without error, or a false guard: ends this branch only.
+    Stopped {
+        /// For people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Failed, or stopped with an error. One entry: the code as its key, the text as its value.
+    Failed(Map<String, Value>),
+}
+
+/// The attempts of a provider call that failed and were, or will be, tried again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tries {
+    /// `{attempt, error, at, retryAt}` of each.
+    pub failed: Vec<Value>,
+}
+
+impl Tries {
+    /// True while nothing has failed.
+    pub fn is_empty(&self) -> bool {
+        self.failed.is_empty()
+    }
 }
 
 impl Node {
@@ -102,7 +212,46 @@ impl Failure {
             message: message.into(),
         }
     }
+
+    /// As a checkpoint keeps it: the code as the key, which masking leaves alone.
+    pub fn to_entry(&self) -> Map<String, Value> {
+        Map::from_iter([(self.code.to_owned(), Value::String(self.message.clone()))])
+    }
+
+    /// From a checkpoint; a code of another program is an `internal_error`.
+    pub fn from_entry(entry: &Map<String, Value>) -> Self {
+        let (code, message) = match entry.iter().next() {
+            Some((code, message)) => (code.as_str(), message.as_str().unwrap_or_default()),
+            None => ("", ""),
+        };
+        let code = CODES.iter().find(|c| **c == code).copied();
+        Self::new(code.unwrap_or("internal_error"), message)
+    }
 }
+
+/// What a step can fail with (`dispatch §19`).
+pub const CODES: &[&str] = &[
+    "unknown_action",
+    "render_failed",
+    "invalid_config",
+    "action_failed",
+    "invalid_artifact",
+    "condition_error",
+    "invalid_delay",
+    "invalid_retry",
+    "for_each_not_list",
+    "for_each_too_long",
+    "wait_timeout",
+    "invalid_wait_config",
+    "guard_false",
+    "stopped",
+    "corrupt_path",
+    "resume_state_missing",
+    "resume_target_missing",
+    "state_missing",
+    "step_budget_exceeded",
+    "internal_error",
+];
 
 /// How an action or a list ended (`dispatch §12.1`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +281,12 @@ pub struct Walk {
     /// `resume` of the scope: what the last event that ended a wait carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Value>,
+    /// Steps begun so far; a run has a budget of them.
+    #[serde(default)]
+    pub steps: u32,
+    /// The form of this checkpoint; a node leaves one that is newer than [`FORMAT`] to a newer node.
+    #[serde(default)]
+    pub format: u32,
     /// Path of the last action that ended or suspended (`dispatch §9.4`); a column of its own.
     #[serde(skip)]
     pub last_path: Option<String>,
@@ -141,6 +296,9 @@ pub struct Walk {
     pub artifacts: Value,
 }
 
+/// The newest form of a checkpoint that this program reads and writes.
+pub const FORMAT: u32 = 1;
+
 impl Walk {
     /// A run that has not begun.
     pub fn new() -> Self {
@@ -148,20 +306,10 @@ impl Walk {
             tree: Node::NEW,
             variables: Value::Object(Map::new()),
             resume: None,
+            steps: 0,
+            format: FORMAT,
             last_path: None,
             artifacts: Value::Object(Map::new()),
-        }
-    }
-
-    /// Adds an artifact to the scope.
-    pub fn expose(&mut self, action_id: &str, local: &str, data: Value) {
-        if let Value::Object(all) = &mut self.artifacts {
-            let entry = all
-                .entry(action_id)
-                .or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(of_action) = entry {
-                of_action.insert(local.to_owned(), data);
-            }
         }
     }
 }

@@ -26,7 +26,7 @@ impl Default for Live {
 }
 
 /// The part of a run's scope that a walk does not change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Base {
     /// `{id, event, eventId, actor, payload}`.
     pub trigger: Value,
@@ -51,6 +51,20 @@ pub struct View<'a> {
     pub repeat: Option<&'a Value>,
     /// `{payload}` after an event ended a wait.
     pub resume: Option<&'a Value>,
+}
+
+impl<'a> View<'a> {
+    /// The names at one place of a run.
+    pub fn of(base: &'a Base, live: &'a Live, locals: &'a super::frame::Locals) -> Self {
+        Self {
+            base,
+            live,
+            variables: &locals.variables,
+            artifacts: &locals.artifacts,
+            repeat: locals.repeat.as_ref(),
+            resume: locals.resume.as_ref(),
+        }
+    }
 }
 
 impl Scope for View<'_> {

@@ -108,6 +108,7 @@ both_engines! {
         w.ping(None, 1).await;
         w.until_calls(&["go", "go"]).await;
         w.run_with(sound, "success").await;
+        w.run_with(broken, "success").await;
         // Gone behind the index's back: its firing fails on a foreign key.
         plugin_api::statements! { GONE = "delete from signalbox.automations where id = $1"; }
         db.db().sql(GONE).bind(broken).execute().await.unwrap();

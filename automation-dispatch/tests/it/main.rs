@@ -2,11 +2,16 @@
 //! `entity.md` 23. Every test runs on SQLite and on Postgres.
 
 mod basics;
+mod branches;
 mod dwells;
 mod guarantees;
 mod leases;
 mod modes;
+mod plans;
 mod recovery;
+mod retention;
 mod statements;
 mod waits;
+mod why;
+mod windows;
 mod world;

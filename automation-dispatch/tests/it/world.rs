@@ -181,6 +181,32 @@ impl Action for Call {
     }
 }
 
+/// `world.set`: makes a thing, from inside a run.
+struct SetThing(Arc<OnceLock<EntityHandle<Thing>>>);
+#[async_trait::async_trait]
+impl Action for SetThing {
+    type Config = CallConfig;
+    async fn execute(&self, config: CallConfig, _: &ActionCx) -> ActionResult {
+        let things = self.0.get().expect("defined");
+        put(things, &config.name, "set").await;
+        ActionResult::ok()
+    }
+}
+
+async fn put(things: &EntityHandle<Thing>, id: &str, status: &str) {
+    let write = things.mutate_in(id, MutateOpts::default(), async |tx| {
+        tx.sql(PUT)
+            .bind(id.to_owned())
+            .bind(status.to_owned())
+            .execute()
+            .await?;
+        Ok(Thing {
+            status: status.to_owned(),
+        })
+    });
+    write.await.expect("the thing changes");
+}
+
 struct Health(Arc<Shared>, Arc<VirtualClock>);
 #[async_trait::async_trait]
 impl HealthReader for Health {
@@ -283,6 +309,16 @@ impl World {
     }
 
     pub async fn boot(db: &TestDb, shared: Arc<Shared>, clock: Arc<VirtualClock>) -> Self {
+        Self::boot_with(db, shared, clock, AutomationPlugin::default()).await
+    }
+
+    /// Boots with an engine of other settings.
+    pub async fn boot_with(
+        db: &TestDb,
+        shared: Arc<Shared>,
+        clock: Arc<VirtualClock>,
+        engine: AutomationPlugin,
+    ) -> Self {
         let (gate, opened) = watch::channel(false);
         let number = shared.nodes.fetch_add(1, Ordering::Relaxed) + 1;
         let handle: Arc<OnceLock<EntityHandle<Thing>>> = Arc::default();
@@ -294,6 +330,7 @@ impl World {
                 Arc::new(Health(shared.clone(), clock.clone())),
             );
             let (parts, called) = (parts.clone(), parts.clone());
+            let setting = handle.clone();
             TestPlugin::new("world")
                 .register(move |env| {
                     env.migrations(TABLES);
@@ -334,6 +371,7 @@ impl World {
                     };
                     let actions = env.extension(&ACTIONS);
                     actions.register(ActionDef::new("call", call(&shared)).produces("made"))?;
+                    actions.register(ActionDef::new("set", SetThing(setting.clone())))?;
                     actions.register(ActionDef::new("consume", call(&shared)).consumes("made"))?;
                     env.provide::<dyn HealthReader>(&HEALTH_READER, health.clone())?;
                     Ok(())
@@ -352,7 +390,7 @@ impl World {
         };
         let node = Kit::with_clock(db, clock.clone())
             .await
-            .plugin(AutomationPlugin::default())
+            .plugin(engine)
             .plugin(plugin)
             .boot()
             .await;
@@ -382,21 +420,7 @@ impl World {
 
     /// Changes a thing through its handle.
     pub async fn set(&self, id: &str, status: &str) {
-        let status = status.to_owned();
-        let id2 = id.to_owned();
-        let write = self
-            .things
-            .mutate_in(id, MutateOpts::default(), async |tx| {
-                tx.sql(PUT)
-                    .bind(id2.clone())
-                    .bind(status.clone())
-                    .execute()
-                    .await?;
-                Ok(Thing {
-                    status: status.clone(),
-                })
-            });
-        self.node.run(write).await.expect("the thing changes");
+        self.node.run(put(&self.things, id, status)).await;
     }
 
     /// Removes a thing through its handle.

@@ -38,6 +38,7 @@ pub(crate) struct Write<'k> {
     pub bound: &'k Bound,
     pub id: String,
     actor: Actor,
+    cause: Option<Arc<plugin_api::Cause>>,
     run_id: Option<Uuid>,
     change_id: Uuid,
 }
@@ -77,6 +78,7 @@ impl<'k> Write<'k> {
             id: id.to_owned(),
             actor: opts.actor.unwrap_or(context.actor),
             run_id: opts.run_id.or(context.run_id),
+            cause: context.cause,
             change_id: bound.shared.clock.new_uuid(),
         };
         if write.masks().finds_in(id) {
@@ -178,6 +180,7 @@ impl<'k> Write<'k> {
             actor: self.actor.clone(),
             at: self.bound.shared.clock.now(),
             change_id: self.change_id,
+            cause: self.cause.as_deref().cloned(),
             settles_intent: false,
         };
         Recording::of(stamp, prev, next, &self.masks())

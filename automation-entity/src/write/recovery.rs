@@ -81,6 +81,8 @@ pub(super) async fn settle(
         kind: intent.kind.clone(),
         id: intent.id.clone(),
         actor: intent.actor.clone(),
+        // Not stored with an intent: a change that a crash delayed begins a chain of its own.
+        cause: None,
         at: shared.clock.now(),
         change_id: intent.change_id,
         settles_intent: true,

@@ -22,6 +22,7 @@ fn change() -> EntityChanged {
         },
         occurred_at: Ts::parse("2026-05-30T12:00:00.123Z").unwrap(),
         change_id: uuid::Uuid::from_u128(9),
+        cause: None,
     }
 }
 

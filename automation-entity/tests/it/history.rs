@@ -109,9 +109,9 @@ both_engines! {
             set(&handle, "a", thing(status)).await.unwrap();
         }
         set(&handle, "other", thing("x")).await.unwrap();
-        let page = transitions((&node.db).into(), "thing", "a", None, 2).await.unwrap();
+        let page = transitions((&node.db).into(), "thing", "a", &Default::default(), None, 2).await.unwrap();
         assert_eq!(page.iter().map(|t| &*t.to_value).collect::<Vec<_>>(), ["c", "b"]);
-        let rest = transitions((&node.db).into(), "thing", "a", Some(page[1].id), 2).await.unwrap();
+        let rest = transitions((&node.db).into(), "thing", "a", &Default::default(), Some(page[1].id), 2).await.unwrap();
         assert_eq!(rest.iter().map(|t| &*t.to_value).collect::<Vec<_>>(), ["a"]);
     }
 

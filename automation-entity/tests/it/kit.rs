@@ -189,6 +189,7 @@ impl HookBus for Bus {
                 actor: actor.clone(),
                 emitted_at: plugin_api::Ts::from_millis(0),
                 delivery_id: "d".into(),
+                cause: None,
             };
             let tries = match mode {
                 HookMode::WorkQueue {

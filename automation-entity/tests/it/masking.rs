@@ -13,6 +13,7 @@ fn in_run() -> RequestContext {
     RequestContext {
         actor: Actor::automation("auto-1"),
         run_id: Some(RUN),
+        cause: None,
     }
 }
 

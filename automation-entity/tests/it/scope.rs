@@ -78,7 +78,7 @@ fn ask(refs: &Refs) -> Ask<'_> {
         health: true,
         context_key: None,
         uses_state: &[],
-        changed: None,
+        changed: &[],
         window_minutes: 60,
     }
 }
@@ -107,7 +107,7 @@ async fn entity_20_1_health_ids_in_order_from_one_call() {
         Ask {
             context_key: Some("key"),
             uses_state: &uses,
-            changed: Some(("health", "woke")),
+            changed: &[("health".into(), "woke".into())],
             window_minutes: 15,
             ..ask(&refs)
         },
@@ -229,7 +229,7 @@ async fn entity_23_27_a_removed_entity_does_not_live_on_in_the_scope() {
     assert_eq!(checkpoint["state"]["thing"]["x"]["status"], "open");
     unset(&handle, "x").await.unwrap();
     let woken = Ask {
-        changed: Some(("thing", "x")),
+        changed: &[("thing".into(), "x".into())],
         ..ask(&read)
     };
     let scope = into(&one(&node, woken).await, checkpoint);
@@ -253,7 +253,7 @@ async fn entity_20_6_wildcards_carry_no_id_but_the_changed_one_is_read() {
         None
     );
     let woken = Ask {
-        changed: Some(("thing", "x")),
+        changed: &[("thing".into(), "x".into())],
         ..ask(&read)
     };
     assert_eq!(

@@ -1,6 +1,8 @@
+-- Named checks. `name_key` is the case-folded name: names are unique by it, and lists are ordered by it.
 create table health_check_configurations (
     id text primary key,
     name text not null,
+    name_key text not null,
     strategy_id text not null,
     config text not null,
     collectors text,
@@ -10,7 +12,7 @@ create table health_check_configurations (
     created_at integer not null,
     updated_at integer not null
 );
-create unique index health_check_configurations_name on health_check_configurations (lower(name));
+create unique index health_check_configurations_name on health_check_configurations (name_key);
 
 create table system_health_checks (
     system_id text not null,

@@ -4,7 +4,7 @@ use super::Api;
 use crate::{
     service::CheckError,
     store::configurations::{self, Configuration},
-    validate::{CheckInput, Issue},
+    validate::CheckInput,
 };
 use axum::{
     Json,
@@ -61,9 +61,7 @@ pub(super) async fn list(
     let after = match page.cursor(&filters)? {
         None => (String::new(), Id(uuid::Uuid::nil())),
         Some(c) => {
-            let id = c.id.parse().map_err(|_| {
-                Problem::bad_parameter("the cursor is malformed; start again without it")
-            })?;
+            let id = c.id.parse().map_err(|_| Problem::bad_cursor())?;
             (c.key, Id(id))
         }
     };
@@ -71,30 +69,27 @@ pub(super) async fn list(
     let rows = configurations::list(at, (&after.0, after.1), limit + 1).await?;
     let views: Vec<CheckView> = rows.into_iter().map(Into::into).collect();
     Ok(Json(Page::cut(views, limit, &filters, |c| {
-        (c.name.clone(), c.id.clone())
+        (configurations::name_key(&c.name), c.id.clone())
     })))
 }
 
-/// A body that names the check beside what a change takes.
-fn named(body: Value) -> Result<(String, Result<CheckInput, Vec<Issue>>), Problem> {
+/// A body that names the check beside what a change takes. A name that is no text is one issue among
+/// the others.
+fn named(body: Value) -> (String, CheckInput) {
     let mut body = body;
     let name = body.as_object_mut().and_then(|b| b.shift_remove("name"));
-    let Some(Value::String(name)) = name else {
-        return Err(CheckError::Invalid(vec![Issue {
-            path: vec!["name".into()],
-            message: "must be a text".into(),
-        }])
-        .into());
-    };
-    Ok((name, CheckInput::read(body)))
+    let input = CheckInput::read(&body);
+    match name {
+        Some(Value::String(name)) => (name, input),
+        _ => (String::new(), input.with_issue("name", "must be a text")),
+    }
 }
 
 pub(super) async fn create(
     State(api): State<Api>,
     ApiJson(body): ApiJson<Value>,
 ) -> Result<Response, Problem> {
-    let (name, input) = named(body)?;
-    let input = input.map_err(CheckError::Invalid)?;
+    let (name, input) = named(body);
     let c = api.checks.create(&name, &input).await?;
     Ok(created(c))
 }
@@ -110,12 +105,8 @@ pub(super) async fn validate(
     State(api): State<Api>,
     ApiJson(body): ApiJson<Value>,
 ) -> Result<Json<Value>, Problem> {
-    let (name, input) = named(body)?;
-    let valid = match input {
-        Ok(input) => api.checks.validate(&name, &input),
-        Err(issues) => Err(CheckError::Invalid(issues)),
-    };
-    match valid {
+    let (name, input) = named(body);
+    match api.checks.validate(&name, &input) {
         Ok(valid) => Ok(Json(json!({
             "issues": [],
             "normalized": {
@@ -156,7 +147,7 @@ pub(super) async fn put(
     Path(check): Path<String>,
     ApiJson(body): ApiJson<Value>,
 ) -> Result<Response, Problem> {
-    let input = CheckInput::read(body).map_err(CheckError::Invalid)?;
+    let input = CheckInput::read(&body);
     let (c, is_new) = api.checks.put(&check, &input).await?;
     Ok(if is_new {
         created(c)

@@ -73,11 +73,8 @@ pub(super) async fn list(
         // Later than any run.
         None => (Ts::from_millis(253_402_300_799_000), Id(uuid::Uuid::max())),
         Some(cursor) => {
-            let bad = || Problem::bad_parameter("the cursor is malformed; start again without it");
-            (
-                Ts::from_millis(cursor.key.parse().map_err(|_| bad())?),
-                Id(cursor.id.parse().map_err(|_| bad())?),
-            )
+            let (at, id) = cursor.instant_and_id()?;
+            (at, Id(id))
         }
     };
     let at = Conn::Db(&api.checks.db);

@@ -45,10 +45,10 @@ impl Configuration {
 
 plugin_api::statements! {
     INSERT = "insert into health_check_configurations
-        (id, name, strategy_id, config, collectors, interval_seconds, paused, created_at, updated_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $8)";
+        (id, name, name_key, strategy_id, config, collectors, interval_seconds, paused, created_at, updated_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
     UPDATE = "update health_check_configurations
-        set name = $2, strategy_id = $3, config = $4, collectors = $5, interval_seconds = $6, updated_at = $7
+        set name = $2, name_key = $3, strategy_id = $4, config = $5, collectors = $6, interval_seconds = $7, updated_at = $8
         where id = $1";
     SET_PAUSED = "update health_check_configurations set paused = $2, updated_at = $3
         where id = $1 and paused <> $2";
@@ -56,10 +56,16 @@ plugin_api::statements! {
     BY_ID = "select id, name, strategy_id, config, collectors, interval_seconds, paused, created_at, updated_at
         from health_check_configurations where id = $1";
     BY_NAME = "select id, name, strategy_id, config, collectors, interval_seconds, paused, created_at, updated_at
-        from health_check_configurations where lower(name) = lower($1)";
+        from health_check_configurations where name_key = $1";
     LIST = "select id, name, strategy_id, config, collectors, interval_seconds, paused, created_at, updated_at
         from health_check_configurations
-        where (lower(name), id) > (lower($1), $2) order by lower(name), id limit $3";
+        where (name_key, id) > ($1, $2) order by name_key, id limit $3";
+}
+
+/// What names are compared and ordered by: the name without its case, in every script. The databases
+/// do not agree on that (SQLite lowers only ASCII), so it is made here and stored.
+pub fn name_key(name: &str) -> String {
+    name.to_lowercase()
 }
 
 /// Stores a new configuration; a taken name is a unique violation.
@@ -67,6 +73,7 @@ pub async fn insert(mut at: Conn<'_>, c: &Configuration) -> Result<()> {
     at.sql(INSERT)
         .bind(c.id)
         .bind(c.name.clone())
+        .bind(Text::new(name_key(c.name.as_str())))
         .bind(c.strategy_id.clone())
         .bind(c.config.clone())
         .bind(c.collectors.clone())
@@ -84,6 +91,7 @@ pub async fn update(mut at: Conn<'_>, c: &Configuration) -> Result<bool> {
         .sql(UPDATE)
         .bind(c.id)
         .bind(c.name.clone())
+        .bind(Text::new(name_key(c.name.as_str())))
         .bind(c.strategy_id.clone())
         .bind(c.config.clone())
         .bind(c.collectors.clone())
@@ -123,10 +131,13 @@ pub async fn find(mut at: Conn<'_>, key: &str) -> Result<Option<Configuration>> 
     {
         return Ok(Some(found));
     }
-    at.sql(BY_NAME).bind(Text::new(key)).optional().await
+    at.sql(BY_NAME)
+        .bind(Text::new(name_key(key)))
+        .optional()
+        .await
 }
 
-/// A page ordered by name, after a name and id.
+/// A page ordered by [`name_key`], after a key and an id.
 pub async fn list(mut at: Conn<'_>, after: (&str, Id), limit: usize) -> Result<Vec<Configuration>> {
     at.sql(LIST)
         .bind(Text::new(after.0))

@@ -70,7 +70,7 @@ both_engines! {
         let (status, problem) = w.call("PUT", "/checks/bad", json!({ "strategy": "tcp", "interval_seconds": 60, "config": { "port": 0 } })).await;
         assert_eq!((status, &problem["code"]), (422, &json!("invalid_request")));
         let pointers: Vec<&str> = problem["errors"].as_array().unwrap().iter().filter_map(|e| e["pointer"].as_str()).collect();
-        assert_eq!(pointers, ["/config", "/config/port"]);
+        assert_eq!(pointers, ["/config/host", "/config/port"]);
         let (status, _) = w.call("PUT", "/checks/bad", json!({ "strategy": "tcp", "interval_seconds": 60, "colectors": [] })).await;
         assert_eq!(status, 422);
         let (status, _) = w.call("GET", "/checks/bad", Value::Null).await;
@@ -90,13 +90,14 @@ both_engines! {
         }
         let bad = json!({ "name": "db", "strategy": "tcp", "interval_seconds": 0, "extra": 1, "config": {} });
         let bad = w.ok("POST", "/checks/validate".into(), bad).await;
-        assert_eq!(bad["issues"][0]["path"], json!(["extra"]));
+        let paths: Vec<&Value> = bad["issues"].as_array().unwrap().iter().map(|i| &i["path"]).collect();
+        assert_eq!(paths, [&json!(["extra"]), &json!(["interval_seconds"]), &json!(["config", "host"]), &json!(["config", "port"])]);
         assert_eq!(bad.get("normalized"), None);
     }
 
     async fn checks_come_in_pages_by_name(db: test_kit::TestDb) {
         let w = World::boot(&db).await;
-        for name in ["b", "C", "a"] {
+        for name in ["b", "C", "a", "%C3%84rger", "%C3%B6l"] {
             w.ok("PUT", format!("/checks/{name}"), tcp(1)).await;
         }
         let page = w.ok("GET", "/checks?limit=2".into(), Value::Null).await;
@@ -106,8 +107,23 @@ both_engines! {
         assert_eq!(names(&page), ["a", "b"]);
         let cursor = page["next_cursor"].as_str().expect("more");
         let page = w.ok("GET", format!("/checks?limit=2&cursor={cursor}"), Value::Null).await;
-        assert_eq!(names(&page), ["C"]);
+        assert_eq!(page["items"].as_array().unwrap().len(), 2);
+        let mut seen = names(&page);
+        let cursor = page["next_cursor"].as_str().expect("more");
+        let page = w.ok("GET", format!("/checks?limit=2&cursor={cursor}"), Value::Null).await;
         assert_eq!(page.get("next_cursor"), None);
+        seen.extend(names(&page));
+        seen.sort_unstable();
+        assert_eq!(seen, ["C", "Ärger", "öl"]);
+        // The same name in another case, in any script.
+        let (status, again) = w.call("PUT", "/checks/%C3%A4RGER", tcp(1)).await;
+        assert_eq!((status, &again["name"]), (200, &json!("Ärger")));
+        let mut taken = tcp(1);
+        taken["name"] = json!("ÖL");
+        let (status, problem) = w.call("POST", "/checks", taken).await;
+        assert_eq!((status, &problem["code"]), (409, &json!("already_exists")));
+        let (status, problem) = w.call("GET", "/checks?cursor=x", Value::Null).await;
+        assert_eq!((status, &problem["code"]), (400, &json!("bad_cursor")));
     }
 
     async fn assignments_are_checked_and_idempotent(db: test_kit::TestDb) {

@@ -13,7 +13,7 @@ fn validate(name: &str, input: Value) -> Result<ValidCheck, Vec<Issue>> {
     check(
         &Strategies::built_in(&clock),
         name,
-        &CheckInput::read(input)?,
+        &CheckInput::read(&input),
     )
 }
 
@@ -55,8 +55,8 @@ fn everything_wrong_is_told_at_once_with_its_path() {
             { "collectorId": "nothing" },
         ] }),
         &[
-            "/interval_seconds",
-            "/config",
+            "/intervalSeconds",
+            "/config/timeuot",
             "/collectors/0/config/url",
             "/collectors/1/config/method",
             "/collectors/1/assertions/0/operator",
@@ -122,9 +122,57 @@ fn wrong_shapes_are_located() {
         &[
             "/interval",
             "/strategy",
-            "/collectors/0",
-            "/collectors/1/assertions/0",
+            "/collectors/0/confg",
+            "/collectors/1/assertions/0/operator",
             "/paused",
+            "/interval_seconds",
         ],
+    );
+    refused(json!("no object"), &[""]);
+}
+
+#[test]
+fn wrong_shapes_hide_nothing_else() {
+    refused(
+        json!({ "strategy": "http", "intervalSeconds": 0, "colectors": [], "config": 5, "collectors": [
+            { "collectorId": "request", "confg": {}, "config": { "method": "FETCH" } },
+            "no object",
+            { "config": {} },
+            { "id": 7, "collectorId": "request", "config": [], "assertions": [
+                { "field": "statusCode", "op": "equals" },
+                { "field": "statusCode", "operator": "contains", "value": 2 },
+                5,
+                { "field": 5, "operator": "equals" },
+            ] },
+            { "collectorId": "request", "config": { "url": "http://x/" }, "assertions": {} },
+            { "collectorId": "nothing", "config": {} },
+        ] }),
+        &[
+            "/colectors",
+            "/config",
+            "/collectors/0/confg",
+            "/collectors/1",
+            "/collectors/2/collectorId",
+            "/collectors/3/assertions/0/op",
+            "/collectors/3/assertions/0/operator",
+            "/collectors/3/assertions/2",
+            "/collectors/3/assertions/3/field",
+            "/collectors/3/id",
+            "/collectors/3/config",
+            "/collectors/4/assertions",
+            "/intervalSeconds",
+            "/collectors/0/config/method",
+            "/collectors/0/config/url",
+            "/collectors/3/assertions/1/operator",
+            "/collectors/5/collectorId",
+        ],
+    );
+}
+
+#[test]
+fn a_missing_key_is_named_in_its_path() {
+    refused(
+        json!({ "strategy": "tcp", "interval_seconds": 5, "config": { "prot": 1 } }),
+        &["/config/host", "/config/port", "/config/prot"],
     );
 }

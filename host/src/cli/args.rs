@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use crate::settings::RetentionArgs;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -29,6 +30,8 @@ pub enum Command {
     Automations(AutomationsArgs),
     /// List runs, show one with its steps, cancel one.
     Runs(RunsArgs),
+    /// Tell why an automation acted, and why it did not.
+    Why(WhyArgs),
     /// Show whether the server is ready and what its loops do.
     Status(RemoteArgs),
     /// Look at or run database migrations.
@@ -77,6 +80,9 @@ pub struct ServeArgs {
         value_parser = clap::value_parser!(u64).range(5..=3600)
     )]
     pub lease_seconds: Option<u64>,
+    /// How much history is kept.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
 }
 
 /// `demo`.
@@ -260,6 +266,28 @@ pub enum RunsAction {
         #[arg(long)]
         reason: Option<String>,
     },
+}
+
+/// `why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Id or name.
+    pub automation: String,
+    /// Only what concerns this context key, such as a system.
+    #[arg(long, value_name = "KEY")]
+    pub context: Option<String>,
+    /// Only what was decided in this time, such as 90s, 15m, 1h or 2d, or since an instant (RFC 3339).
+    #[arg(long, value_name = "DURATION|INSTANT")]
+    pub since: Option<String>,
+    /// Only this verdict, such as filter_false.
+    #[arg(long)]
+    pub verdict: Option<String>,
+    /// How many decisions, 1 to 200.
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+    /// The server.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 }
 
 /// `migrate`.

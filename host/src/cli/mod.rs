@@ -11,6 +11,7 @@ mod runs;
 mod serve;
 mod status;
 mod validate;
+mod why;
 
 pub use args::{Cli, Command, DemoArgs, RemoteArgs, SettingsArgs};
 
@@ -26,6 +27,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Apply(a) => apply::run(a).await,
         Command::Automations(a) => automations::run(a).await,
         Command::Runs(a) => runs::run(a).await,
+        Command::Why(a) => why::run(a).await,
         Command::Status(a) => status::run(a).await,
         Command::Migrate(a) => migrate::run(a).await,
     };

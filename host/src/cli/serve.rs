@@ -12,7 +12,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         args.log.as_deref(),
         args.log_format.as_deref(),
         args.lease_seconds,
-    )?;
+    )?
+    .with_retention(&args.retention);
     server::logging(&settings)?;
     let running = server::start(&settings).await?;
     if let Some(token) = &running.new_token {

@@ -12,7 +12,9 @@ use crate::{
     cli::DemoArgs,
     client::Client,
     server,
-    settings::{DEFAULT_LEASE_SECONDS, LogFormat, Settings, sqlite_url, without_password},
+    settings::{
+        DEFAULT_LEASE_SECONDS, LogFormat, RetentionSettings, Settings, sqlite_url, without_password,
+    },
     token,
 };
 use anyhow::{Context, bail};
@@ -107,6 +109,7 @@ async fn one(args: &DemoArgs, data_dir: PathBuf, clock: &dyn Clock) -> anyhow::R
         sqlite_full_sync: false,
         max_connections: 10,
         lease_seconds: DEFAULT_LEASE_SECONDS,
+        retention: RetentionSettings::default(),
     };
     server::logging(&settings)?;
     let running = server::start(&settings).await?;

@@ -42,7 +42,9 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     })?;
     let address = listener.local_addr()?;
     let opened = database::open(settings).await?;
-    let builder = Runtime::builder(opened.db.clone()).plugins(compose::plugins(settings.lease()));
+    let builder = Runtime::builder(opened.db.clone())
+        .plugins(compose::plugins_with(&settings.retention, settings.lease()))
+        .dead_letter_days(settings.retention.dead_letters_days);
     let variable = std::env::var(CONFIG_KEY).ok();
     let builder = builder.config_key(ConfigKey::load(
         variable.as_deref(),

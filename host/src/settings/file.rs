@@ -1,5 +1,6 @@
 //! The configuration file: YAML with the same diagnostics as automations.
 
+use super::RetentionArgs;
 use anyhow::{Context, bail};
 use automation_core::{
     diagnostic::{Diagnostic, Diagnostics, Path as DocPath, PathSegment, nearest},
@@ -26,9 +27,11 @@ pub struct FileSettings {
     pub max_connections: Option<u32>,
     /// Seconds until a node that died is noticed, 5–3600.
     pub lease_seconds: Option<u64>,
+    /// How much history is kept.
+    pub retention: RetentionArgs,
 }
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "data_dir",
     "database_url",
     "listen",
@@ -37,6 +40,7 @@ const KEYS: [&str; 8] = [
     "sqlite_full_sync",
     "max_connections",
     "lease_seconds",
+    "retention",
 ];
 
 impl FileSettings {
@@ -113,6 +117,7 @@ impl FileSettings {
                     "max_connections must be a whole number from 2 to 200",
                 )),
             },
+            ("retention", _) => self.retention.read(value, found),
             ("max_connections", _) => wrong(found, "a whole number from 2 to 200"),
             ("lease_seconds", Kind::Number(n)) => match n.as_u64() {
                 Some(n) if super::LEASE_SECONDS.contains(&n) => self.lease_seconds = Some(n),

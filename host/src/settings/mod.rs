@@ -2,12 +2,14 @@
 //! that a message can name the place to change it.
 
 mod file;
+mod retention;
 
 use crate::cli::{RemoteArgs, SettingsArgs};
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 
 pub use file::FileSettings;
+pub use retention::{RetentionArgs, RetentionSettings};
 
 /// Where a command finds its server.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub struct Settings {
     /// How long the lease of a walking run lasts when its node has died: the time until another node
     /// goes on with it.
     pub lease_seconds: u64,
+    /// How much history is kept.
+    pub retention: RetentionSettings,
 }
 
 /// What `lease_seconds` may be: less leaves a busy database no time to renew leases.
@@ -115,12 +119,19 @@ impl Settings {
             lease_seconds: lease_seconds
                 .or(file.lease_seconds)
                 .unwrap_or(DEFAULT_LEASE_SECONDS),
+            retention: RetentionSettings::default().changed(&file.retention),
         })
     }
 
-    /// The same for the engine.
+    /// How long leases last, for the engine.
     pub fn lease(&self) -> automation_dispatch::LeaseTimes {
         automation_dispatch::LeaseTimes::lasting(std::time::Duration::from_secs(self.lease_seconds))
+    }
+
+    /// With what environment and flags say about history.
+    pub fn with_retention(mut self, said: &RetentionArgs) -> Self {
+        self.retention = self.retention.changed(said);
+        self
     }
 
     /// Creates the data folder, readable by its owner only.

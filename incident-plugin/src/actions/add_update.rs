@@ -2,7 +2,7 @@
 
 use super::{target, updated};
 use crate::{
-    model::{IncidentChange, Status},
+    model::{IncidentChange, Note, Status},
     store::Store,
 };
 use async_trait::async_trait;
@@ -36,7 +36,7 @@ impl Action for AddUpdate {
         };
         let change = IncidentChange {
             status: c.status_change,
-            message: Some(c.message),
+            note: Some(Note::Message(c.message)),
             ..Default::default()
         };
         match self.0.change(&id, change).await {

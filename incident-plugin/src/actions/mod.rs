@@ -57,14 +57,16 @@ impl From<Incident> for IncidentArtifact {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct UpdateArtifact {
-    update_id: String,
+    /// Absent when there was nothing to say: the incident had the status already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_id: Option<String>,
     incident_id: String,
 }
 
 fn updated(incident: Incident, entry: Option<UpdateId>) -> ActionResult {
     let id = incident.id.to_string();
     ActionResult::artifact(&UpdateArtifact {
-        update_id: entry.map(|e| e.to_string()).unwrap_or_default(),
+        update_id: entry.map(|e| e.to_string()),
         incident_id: id.clone(),
     })
     .external_id(id)

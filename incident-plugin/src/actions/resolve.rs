@@ -13,13 +13,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Absent: the newest open incident artifact of this automation and context.
     incident_id: Option<String>,
-    /// The timeline entry.
-    #[serde(default = "default_message")]
-    message: String,
-}
-
-fn default_message() -> String {
-    "Incident resolved".into()
+    /// The timeline entry; `Incident resolved` by default.
+    message: Option<String>,
 }
 
 struct Resolve(Store);
@@ -35,6 +30,7 @@ impl Action for Resolve {
         };
         match self.0.resolve(&id, c.message).await {
             Ok(incident) => {
+                let id = incident.id.to_string();
                 ActionResult::artifact(&IncidentArtifact::from(incident)).external_id(id)
             }
             Err(e) => ActionResult::failed(e.to_string()),

@@ -1,10 +1,7 @@
 //! `incident.update_status`: moves an incident to a status.
 
 use super::{target, updated};
-use crate::{
-    model::{IncidentChange, Status},
-    store::Store,
-};
+use crate::{model::Status, store::Store};
 use async_trait::async_trait;
 use automation_core::registry::{Action, ActionCx, ActionDef, ActionResult};
 use schemars::JsonSchema;
@@ -33,15 +30,7 @@ impl Action for UpdateStatus {
             Ok(id) => id,
             Err(failed) => return failed,
         };
-        let message = c
-            .message
-            .unwrap_or_else(|| format!("Status changed to {}", c.status.as_str()));
-        let change = IncidentChange {
-            status: Some(c.status),
-            message: Some(message),
-            ..Default::default()
-        };
-        match self.0.change(&id, change).await {
+        match self.0.set_status(&id, c.status, c.message).await {
             Ok((incident, entry)) => updated(incident, entry),
             Err(e) => ActionResult::failed(e.to_string()),
         }

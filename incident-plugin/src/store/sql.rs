@@ -22,6 +22,9 @@ plugin_api::statements! {
     };
     pub OF_REQUEST = "select id from incidents where request_key = $1";
     pub OF_SYSTEM = "select incident_id from incident_systems where system_id = $1";
+    /// Whether a system has an open incident that holds notifications back.
+    pub SUPPRESSING = "select count(*) from (select 1 from incident_systems s join incidents i on i.id = s.incident_id
+        where s.system_id = $1 and i.status <> 'resolved' and i.suppress_notifications limit 1) as found";
     pub INSERT = "insert into incidents (id, title, description, status, severity, suppress_notifications, request_key, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $8)";
     pub UPDATE = "update incidents set title = $2, description = $3, status = $4, severity = $5, suppress_notifications = $6, updated_at = $7 where id = $1";
     pub DELETE = "delete from incidents where id = $1";

@@ -4,8 +4,8 @@ use super::{read, sql};
 use crate::{
     entity::IncidentState,
     model::{
-        Incident, IncidentChange, IncidentError, IncidentId, NewIncident, Status, Update, UpdateId,
-        author, check_systems, check_title,
+        Incident, IncidentChange, IncidentError, IncidentId, NewIncident, Note, Status, Update,
+        UpdateId, author, check_message, check_systems, check_title,
     },
 };
 use automation_entity::{EntityHandle, MutateOpts};
@@ -78,6 +78,12 @@ impl Store {
             .bind(system_id.to_owned())
             .all()
             .await?)
+    }
+
+    /// Whether an open incident of the system holds notifications back (`domains §4.8`).
+    pub async fn has_suppressing(&self, system_id: &str) -> Result<bool, IncidentError> {
+        let query = self.db.sql(sql::SUPPRESSING).bind(system_id.to_owned());
+        Ok(query.one::<i64>().await? > 0)
     }
 
     /// Opens an incident. With `dedupe_open_for_system` the look-up and the creation are one critical
@@ -171,48 +177,87 @@ impl Store {
         if let Some(systems) = &change.system_ids {
             check_systems(systems)?;
         }
-        let entry = change.message.map(|m| self.entry(m, change.status));
-        let entry_id = entry.as_ref().map(|e| e.id);
-        let incident = self
-            .edit(id, entry, move |i| {
-                if let Some(t) = title {
-                    i.title = t;
+        if let Some(Note::Message(message)) = &change.note {
+            check_message(message)?;
+        }
+        let entry = |message, status| self.entry(message, status);
+        self.edit(id, move |i| {
+            let before = i.status;
+            if let Some(t) = title {
+                i.title = t;
+            }
+            if let Some(d) = change.description {
+                i.description = d;
+            }
+            if let Some(s) = change.severity {
+                i.severity = s;
+            }
+            if let Some(s) = change.system_ids {
+                i.system_ids = s;
+            }
+            if let Some(s) = change.suppress_notifications {
+                i.suppress_notifications = s;
+            }
+            if let Some(s) = change.status {
+                i.status = s;
+            }
+            let brought = (i.status != before).then_some(i.status);
+            match change.note {
+                Some(Note::Message(message)) => Some(entry(message, brought)),
+                Some(Note::OnStatusChange(message)) if brought.is_some() => {
+                    Some(entry(message, brought))
                 }
-                if let Some(d) = change.description {
-                    i.description = d;
-                }
-                if let Some(s) = change.severity {
-                    i.severity = s;
-                }
-                if let Some(s) = change.system_ids {
-                    i.system_ids = s;
-                }
-                if let Some(s) = change.suppress_notifications {
-                    i.suppress_notifications = s;
-                }
-                if let Some(s) = change.status {
-                    i.status = s;
-                }
-                true
-            })
-            .await?;
-        Ok((incident, entry_id))
+                _ => None,
+            }
+        })
+        .await
     }
 
     /// Resolves an incident. One that is resolved already stays as it is: success, no second timeline
-    /// entry, no event (`domains §4.6`).
-    pub async fn resolve(&self, id: &str, message: String) -> Result<Incident, IncidentError> {
-        let entry = self.entry(message, Some(Status::Resolved));
-        self.edit(id, Some(entry), |i| {
-            std::mem::replace(&mut i.status, Status::Resolved) != Status::Resolved
-        })
-        .await
+    /// entry, no event (`domains §4.6`). Without a message, or with a blank one, the timeline says
+    /// "Incident resolved".
+    pub async fn resolve(
+        &self,
+        id: &str,
+        message: Option<String>,
+    ) -> Result<Incident, IncidentError> {
+        let message = message
+            .filter(|m| !m.trim().is_empty())
+            .unwrap_or_else(|| "Incident resolved".into());
+        let change = IncidentChange {
+            status: Some(Status::Resolved),
+            note: Some(Note::OnStatusChange(message)),
+            ..Default::default()
+        };
+        Ok(self.change(id, change).await?.0)
+    }
+
+    /// Moves an incident to a status; one that has it already stays as it is. Without a message, or
+    /// with a blank one, the timeline says what the status changed to.
+    pub async fn set_status(
+        &self,
+        id: &str,
+        status: Status,
+        message: Option<String>,
+    ) -> Result<(Incident, Option<UpdateId>), IncidentError> {
+        let message = message
+            .filter(|m| !m.trim().is_empty())
+            .unwrap_or_else(|| format!("Status changed to {}", status.as_str()));
+        let change = IncidentChange {
+            status: Some(status),
+            note: Some(Note::OnStatusChange(message)),
+            ..Default::default()
+        };
+        self.change(id, change).await
     }
 
     /// Takes a deleted system out of an incident, which stays open and keeps its history (`domains §4.9`).
     pub async fn unlink(&self, id: IncidentId, system_id: &str) -> Result<(), IncidentError> {
         match self
-            .edit(&id.to_string(), None, |i| i.system_ids.remove(system_id))
+            .edit(&id.to_string(), |i| {
+                i.system_ids.remove(system_id);
+                None
+            })
             .await
         {
             Ok(_) | Err(IncidentError::NotFound(_)) => Ok(()),
@@ -225,16 +270,13 @@ impl Store {
         let parsed: IncidentId = id
             .parse()
             .map_err(|_| IncidentError::NotFound(id.to_owned()))?;
-        self.handle
-            .remove_in(id, MutateOpts::default(), async move |tx: &mut Tx| match tx
-                .sql(sql::DELETE)
-                .bind(parsed)
-                .execute()
-                .await?
-            {
+        let delete =
+            async move |tx: &mut Tx| match tx.sql(sql::DELETE).bind(parsed).execute().await? {
                 0 => Err(IncidentError::NotFound(id.to_owned()).into()),
                 _ => Ok(()),
-            })
+            };
+        self.handle
+            .remove_in(&parsed.to_string(), MutateOpts::default(), delete)
             .await
             .map_err(IncidentError::from_write)
     }
@@ -249,14 +291,13 @@ impl Store {
         }
     }
 
-    /// Reads, edits and writes one incident in one transaction. `edit` answers whether there is
-    /// anything to write; if not, the timeline entry is dropped too.
+    /// Reads, edits and writes one incident in one transaction. `edit` answers the entry for the
+    /// timeline; when there is none and nothing was changed, nothing is written.
     async fn edit(
         &self,
         id: &str,
-        entry: Option<Update>,
-        edit: impl FnOnce(&mut Incident) -> bool + Send,
-    ) -> Result<Incident, IncidentError> {
+        edit: impl FnOnce(&mut Incident) -> Option<Update> + Send,
+    ) -> Result<(Incident, Option<UpdateId>), IncidentError> {
         let not_found = || IncidentError::NotFound(id.to_owned());
         let parsed: IncidentId = id.parse().map_err(|_| not_found())?;
         let now = self.clock.now();
@@ -271,15 +312,18 @@ impl Store {
                         .await?
                         .pop()
                         .ok_or_else(|| IncidentError::NotFound(parsed.to_string()))?;
-                    if edit(&mut incident) {
+                    let before = incident.clone();
+                    let entry = edit(&mut incident);
+                    let entry_id = entry.as_ref().map(|e| e.id);
+                    if entry.is_some() || incident != before {
                         incident.updated_at = now;
                         update(tx, &incident).await?;
-                        if let Some(entry) = entry {
-                            add_entry(tx, parsed, entry).await?;
-                        }
+                    }
+                    if let Some(entry) = entry {
+                        add_entry(tx, parsed, entry).await?;
                     }
                     let state = IncidentState::from(&incident);
-                    *out = Some(incident);
+                    *out = Some((incident, entry_id));
                     Ok(state)
                 },
             )

@@ -3,13 +3,17 @@ create table signalbox.automation_runs(
   id uuid primary key, automation_id uuid not null references signalbox.automations(id) on delete cascade,
   trigger_id text not null, trigger_event_id text not null, trigger_payload json not null, context_key text,
   status text not null, error_code text, error_message text, actor json not null, definition_version bigint not null,
-  dedup_key text unique, mask_incomplete boolean not null default false, started_at timestamptz not null, finished_at timestamptz
+  cause json, dedup_key text unique, mask_incomplete boolean not null default false, started_at timestamptz not null, finished_at timestamptz
 );
 create index automation_runs_automation_idx on signalbox.automation_runs(automation_id, started_at);
 create index automation_runs_status_idx on signalbox.automation_runs(status);
 create index automation_runs_context_key_idx on signalbox.automation_runs(automation_id, context_key);
 -- What the concurrency check reads: active runs only, however long the history is.
 create index automation_runs_active_idx on signalbox.automation_runs(automation_id, coalesce('k:' || context_key, '-')) where status in ('pending', 'running', 'waiting');
+-- Active runs by age, however long the history is.
+create index automation_runs_age_idx on signalbox.automation_runs(started_at) where status in ('pending', 'running', 'waiting');
+-- Runs that wait for their turn, oldest first.
+create index automation_runs_pending_idx on signalbox.automation_runs(automation_id, started_at, id) where status = 'pending';
 create table signalbox.automation_run_steps(
   id uuid primary key, run_id uuid not null references signalbox.automation_runs(id) on delete cascade,
   action_path text not null, action_id text, action_kind text not null, provider_action_id text,
@@ -51,13 +55,20 @@ create index automation_run_state_heartbeat_idx on signalbox.automation_run_stat
 create table signalbox.automation_dwell_timers(
   id uuid primary key, automation_id uuid not null references signalbox.automations(id) on delete cascade,
   trigger_id text not null, event_id text not null, context_key text, armed_status text, armed_ref text,
-  trigger_hash text not null, payload_snapshot json not null, actor_snapshot json not null,
+  trigger_hash text not null, payload_snapshot json not null, actor_snapshot json not null, cause json,
   fire_at timestamptz not null, created_at timestamptz not null
 );
 -- SQL holds nulls distinct; the key must hold for the null context key too.
 create unique index automation_dwell_timers_key_unique on signalbox.automation_dwell_timers(automation_id, trigger_id, coalesce('k:' || context_key, '-'));
 create index automation_dwell_timers_fire_at_idx on signalbox.automation_dwell_timers(fire_at);
 create index automation_dwell_timers_context_idx on signalbox.automation_dwell_timers(context_key);
+-- One row for each occurrence that counts towards a window (dispatch §3.9); `context_key` is the partition.
+create table signalbox.automation_window_events(
+  id uuid primary key, automation_id uuid not null references signalbox.automations(id) on delete cascade,
+  trigger_id text not null, event_id text not null, context_key text, occurred_at timestamptz not null, recorded_at timestamptz not null
+);
+create index automation_window_events_count_idx on signalbox.automation_window_events(automation_id, trigger_id, event_id, coalesce('k:' || context_key, '-'), occurred_at);
+create index automation_window_events_prune_idx on signalbox.automation_window_events(recorded_at);
 create table signalbox.automation_occurrences(
   key text primary key, automation_id uuid not null references signalbox.automations(id) on delete cascade,
   window_fired bigint, decision text, run_id uuid, decided_at timestamptz not null

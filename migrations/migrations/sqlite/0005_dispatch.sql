@@ -3,13 +3,17 @@ create table automation_runs(
   id text primary key, automation_id text not null references automations(id) on delete cascade,
   trigger_id text not null, trigger_event_id text not null, trigger_payload text not null, context_key text,
   status text not null, error_code text, error_message text, actor text not null, definition_version integer not null,
-  dedup_key text unique, mask_incomplete integer not null default 0, started_at integer not null, finished_at integer
+  cause text, dedup_key text unique, mask_incomplete integer not null default 0, started_at integer not null, finished_at integer
 ) without rowid;
 create index automation_runs_automation_idx on automation_runs(automation_id, started_at);
 create index automation_runs_status_idx on automation_runs(status);
 create index automation_runs_context_key_idx on automation_runs(automation_id, context_key);
 -- What the concurrency check reads: active runs only, however long the history is.
 create index automation_runs_active_idx on automation_runs(automation_id, coalesce('k:' || context_key, '-')) where status in ('pending', 'running', 'waiting');
+-- Active runs by age, however long the history is.
+create index automation_runs_age_idx on automation_runs(started_at) where status in ('pending', 'running', 'waiting');
+-- Runs that wait for their turn, oldest first.
+create index automation_runs_pending_idx on automation_runs(automation_id, started_at, id) where status = 'pending';
 create table automation_run_steps(
   id text primary key, run_id text not null references automation_runs(id) on delete cascade,
   action_path text not null, action_id text, action_kind text not null, provider_action_id text,
@@ -51,13 +55,20 @@ create index automation_run_state_heartbeat_idx on automation_run_state(last_hea
 create table automation_dwell_timers(
   id text primary key, automation_id text not null references automations(id) on delete cascade,
   trigger_id text not null, event_id text not null, context_key text, armed_status text, armed_ref text,
-  trigger_hash text not null, payload_snapshot text not null, actor_snapshot text not null,
+  trigger_hash text not null, payload_snapshot text not null, actor_snapshot text not null, cause text,
   fire_at integer not null, created_at integer not null
 ) without rowid;
 -- SQL holds nulls distinct; the key must hold for the null context key too.
 create unique index automation_dwell_timers_key_unique on automation_dwell_timers(automation_id, trigger_id, coalesce('k:' || context_key, '-'));
 create index automation_dwell_timers_fire_at_idx on automation_dwell_timers(fire_at);
 create index automation_dwell_timers_context_idx on automation_dwell_timers(context_key);
+-- One row for each occurrence that counts towards a window (dispatch §3.9); `context_key` is the partition.
+create table automation_window_events(
+  id text primary key, automation_id text not null references automations(id) on delete cascade,
+  trigger_id text not null, event_id text not null, context_key text, occurred_at integer not null, recorded_at integer not null
+) without rowid;
+create index automation_window_events_count_idx on automation_window_events(automation_id, trigger_id, event_id, coalesce('k:' || context_key, '-'), occurred_at);
+create index automation_window_events_prune_idx on automation_window_events(recorded_at);
 create table automation_occurrences(
   key text primary key, automation_id text not null references automations(id) on delete cascade,
   window_fired integer, decision text, run_id text, decided_at integer not null

@@ -1,12 +1,14 @@
-//! Request bodies and queries. Types that derive `deny_unknown_fields` refuse unknown fields.
+//! Request bodies. Types that derive `deny_unknown_fields` refuse unknown fields; whatever is wrong
+//! with a body is answered with the place of the field (`api §1.7`).
 
-use super::Problem;
+use super::{FieldError, Problem};
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
-    http::{StatusCode, header, request::Parts},
+    extract::{FromRequest, Request},
+    http::{StatusCode, header},
 };
 use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
 
 /// A JSON body; anything wrong becomes a problem document.
 pub struct ApiJson<T>(pub T);
@@ -46,39 +48,158 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
     }
 }
 
-/// Parses a JSON body: `malformed_json` for text that is not JSON, `invalid_request` for JSON of
-/// another shape; an empty body counts as `{}`.
+/// Parses a JSON body: `malformed_json` for text that is not JSON, `invalid_request` with the field
+/// for JSON of another shape; an empty body counts as `{}`.
 pub fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.iter().all(u8::is_ascii_whitespace) {
         b"{}".as_slice()
     } else {
         bytes
     };
-    serde_json::from_slice(bytes).map_err(|e| {
-        if e.is_data() {
+    let malformed = |e: &serde_json::Error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "malformed_json",
+            format!("The body is not valid JSON: {e}"),
+        )
+    };
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+        if e.inner().is_data() {
+            let field = field_error(e.path(), e.inner());
+            let place = match field.pointer.as_str() {
+                "" => String::new(),
+                pointer => format!(" at {pointer}"),
+            };
             Problem::invalid(
-                format!("The body does not have the expected shape: {e}"),
-                Vec::new(),
+                format!(
+                    "The body does not have the expected shape{place}: {}.",
+                    field.message
+                ),
+                vec![field],
             )
         } else {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                "malformed_json",
-                format!("The body is not valid JSON: {e}"),
-            )
+            malformed(e.inner())
         }
-    })
+    })?;
+    json.end().map_err(|e| malformed(&e))?;
+    Ok(read)
 }
 
-/// Query parameters; anything wrong is `bad_parameter`.
-pub struct ApiQuery<T>(pub T);
+/// Where and what: codes are those that a definition's own fields have.
+fn field_error(path: &Path, error: &serde_json::Error) -> FieldError {
+    let text = error.to_string();
+    // Lines and columns say nothing of a document that a program has put together.
+    let message = match text.rfind(" at line ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    };
+    let code = match () {
+        () if message.starts_with("unknown field ") => "unknown_field",
+        () if message.starts_with("missing field ") => "missing_field",
+        () if message.starts_with("duplicate field ") => "duplicate_key",
+        () if message.starts_with("unknown variant ") => "bad_enum",
+        () if message.starts_with("invalid type") => "wrong_type",
+        () => "bad_format",
+    };
+    let mut pointer = String::new();
+    let mut last = None;
+    for segment in path.iter() {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } | Segment::Enum { variant: key } => push(&mut pointer, key),
+            Segment::Unknown => continue,
+        }
+        last = Some(segment);
+    }
+    // The path of a field that is missing or unknown ends at its parent.
+    if matches!(code, "unknown_field" | "missing_field" | "duplicate_key")
+        && let Some(field) = message.split('`').nth(1)
+        && !matches!(last, Some(Segment::Map { key }) if key == field)
+    {
+        push(&mut pointer, field);
+    }
+    FieldError {
+        pointer,
+        code: code.into(),
+        message,
+    }
+}
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ApiQuery<T> {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Query::<T>::from_request_parts(parts, state)
-            .await
-            .map(|q| ApiQuery(q.0))
-            .map_err(|e| Problem::bad_parameter(e.body_text()))
+fn push(pointer: &mut String, key: &str) {
+    pointer.push('/');
+    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Outer {
+        name: String,
+        #[serde(default)]
+        items: Vec<Inner>,
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Inner {
+        kind: Kind,
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Good,
+    }
+
+    #[test]
+    fn what_is_wrong_is_located() {
+        let check = |body: &str, pointer: &str, code: &str| {
+            let problem = parse_body::<Outer>(body.as_bytes()).expect_err("refused");
+            assert_eq!((problem.status, &*problem.code), (422, "invalid_request"));
+            let [field] = problem.errors.as_slice() else {
+                panic!("{body}: {problem:?}");
+            };
+            assert_eq!((&*field.pointer, &*field.code), (pointer, code), "{body}");
+            assert!(!field.message.contains("line"), "{}", field.message);
+        };
+        check(r#"{"name":"a","nmae":1}"#, "/nmae", "unknown_field");
+        check(r#"{"name":"a","a/b":1}"#, "/a~1b", "unknown_field");
+        check("", "/name", "missing_field");
+        check(r#"{"name":5}"#, "/name", "wrong_type");
+        check(r#"{"name":null}"#, "/name", "wrong_type");
+        check(r#"{"name":"a","name":"b"}"#, "/name", "duplicate_key");
+        check(
+            r#"{"name":"a","items":[{"kind":"good"},{}]}"#,
+            "/items/1/kind",
+            "missing_field",
+        );
+        check(
+            r#"{"name":"a","items":[{"kind":"bad"}]}"#,
+            "/items/0/kind",
+            "bad_enum",
+        );
+        check(
+            r#"{"name":"a","items":[{"kind":"good","x":1}]}"#,
+            "/items/0/x",
+            "unknown_field",
+        );
+        check("[]", "", "wrong_type");
+    }
+
+    #[test]
+    fn text_that_is_no_json_is_malformed() {
+        for body in ["{", "{} x", "nope"] {
+            let problem = parse_body::<serde_json::Value>(body.as_bytes()).expect_err("refused");
+            assert_eq!(
+                (problem.status, &*problem.code),
+                (400, "malformed_json"),
+                "{body}"
+            );
+        }
     }
 }

@@ -3,10 +3,13 @@
 
 mod body;
 mod page;
+pub mod patch;
 mod problem;
+mod query;
 mod routes;
 
-pub use body::{ApiJson, ApiQuery, parse_body};
+pub use body::{ApiJson, parse_body};
 pub use page::{Cursor, Page, PageQuery, fingerprint};
 pub use problem::{FieldError, Problem};
+pub use query::ApiQuery;
 pub use routes::{RouteInfo, Routes};

@@ -2,7 +2,7 @@
 //! the filters, so that no item is skipped or repeated while others are inserted.
 
 use super::Problem;
-use axum::http::StatusCode;
+use crate::Ts;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,10 +17,12 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
-/// `?limit=` 1–200 (default 50) and `?cursor=`. Flatten it into a route's query type, or use it alone.
+/// `?limit=` 1–200 (default 50) and `?cursor=`: the query of a route without filters; routes with
+/// filters have the two fields in a type of their own.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PageQuery {
-    /// Page size, as text because query strings flatten as text.
+    /// Page size, as text: [`PageQuery::limit`] says what is wrong with it.
     #[serde(default)]
     pub limit: Option<String>,
     /// From a previous page.
@@ -44,13 +46,7 @@ impl PageQuery {
         let Some(text) = &self.cursor else {
             return Ok(None);
         };
-        let bad = || {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                "bad_cursor",
-                "The cursor is malformed or belongs to other filters; start again without it.",
-            )
-        };
+        let bad = Problem::bad_cursor;
         let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
         let (key, id, print): (String, String, String) =
             serde_json::from_slice(&raw).map_err(|_| bad())?;
@@ -76,6 +72,16 @@ impl Cursor {
     pub fn encode(&self, filters: &str) -> String {
         URL_SAFE_NO_PAD
             .encode(serde_json::to_vec(&(&self.key, &self.id, filters)).expect("texts serialise"))
+    }
+
+    /// For lists in the order of an instant: the sort key as milliseconds, and the id.
+    ///
+    /// # Errors
+    /// `bad_cursor` when they are something else.
+    pub fn instant_and_id<T: std::str::FromStr>(&self) -> Result<(Ts, T), Problem> {
+        let millis = self.key.parse().map_err(|_| Problem::bad_cursor())?;
+        let id = self.id.parse().map_err(|_| Problem::bad_cursor())?;
+        Ok((Ts::from_millis(millis), id))
     }
 }
 

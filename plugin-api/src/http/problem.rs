@@ -66,6 +66,14 @@ impl Problem {
     pub fn bad_parameter(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_parameter", detail)
     }
+    /// 400 `bad_cursor`.
+    pub fn bad_cursor() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_cursor",
+            "The cursor is malformed or belongs to other filters; start again without it.",
+        )
+    }
     /// 422 `invalid_request` with its fields.
     pub fn invalid(detail: impl Into<String>, errors: Vec<FieldError>) -> Self {
         Self {

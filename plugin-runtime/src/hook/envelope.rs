@@ -2,11 +2,12 @@
 //! says so as `meta.v`, and is left for the nodes that know it.
 
 use plugin_api::{
-    Actor, Clock, Doc, RequestContext, Ts,
+    Actor, Cause, Clock, Doc, RequestContext, Ts,
     hook::{EventMeta, RawHookHandler},
     queue::{Job, JobError, JobHandler},
     skew,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ pub(super) fn meta(actor: Actor, clock: &dyn Clock) -> EventMeta {
         actor,
         emitted_at: clock.now(),
         delivery_id: clock.new_uuid().to_string(),
+        cause: RequestContext::current().cause.as_deref().cloned(),
     }
 }
 
@@ -31,6 +33,7 @@ fn open(job: Job) -> (Value, EventMeta) {
         actor: Actor::system(),
         emitted_at: job.enqueued_at,
         delivery_id: job.job_id.clone(),
+        cause: None,
     };
     let sealed = job.data.as_object().and_then(|o| {
         let meta = o.get("meta").filter(|_| o.len() == 2)?;
@@ -39,6 +42,7 @@ fn open(job: Job) -> (Value, EventMeta) {
             emitted_at: Ts::parse(meta.get("emittedAt")?.as_str()?)?,
             delivery_id: meta.get("deliveryId")?.as_str()?.to_owned(),
             actor: stored_actor(meta.get("actor")?, &job.job_id),
+            cause: meta.get("cause").and_then(|c| Cause::deserialize(c).ok()),
         })
     });
     match (sealed, job.data) {
@@ -76,8 +80,10 @@ impl JobHandler for Deliver {
             return Err(JobError::Defer(skew::LEAVE_FOR));
         }
         let (payload, meta) = open(job);
-        RequestContext::of(meta.actor.clone())
-            .scope(self.0.handle(payload, meta))
-            .await
+        let context = RequestContext {
+            cause: meta.cause.clone().map(Arc::new),
+            ..RequestContext::of(meta.actor.clone())
+        };
+        context.scope(self.0.handle(payload, meta)).await
     }
 }

@@ -1,11 +1,14 @@
-//! What is kept for 7 days and then goes: dead letters, jobs of queues without a group, and groups
-//! that no node consumed, with their backlog (`plugins §6.5`, `§7.3`, `§7.7`).
+//! What is kept for 7 days and then goes: dead letters (a setting), jobs of queues without a group,
+//! and groups that no node consumed, with their backlog (`plugins §6.5`, `§7.3`, `§7.7`).
 //!
 //! It runs inside a pass that runs anyway, at most once an hour and first an hour after the start:
 //! by then every group that still has a consumer has been seen again.
 
 use super::{decide::KEEP_MS, manager::Core, sql};
-use plugin_api::{Text, Ts, db::DbError};
+use plugin_api::{
+    Text, Ts,
+    db::{DbError, Sql},
+};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -15,9 +18,15 @@ use std::{
 };
 
 const HOUR_MS: i64 = 3_600_000;
+/// Rows of one statement: no lock is held for long.
+const BATCH: i64 = 500;
+/// Batches of one kind in one pass, which belongs to a lane that has other work.
+const BATCHES: u32 = 40;
 
 pub(super) struct Housekeeping {
     last: AtomicI64,
+    /// How long dead letters are kept.
+    dead_ms: AtomicI64,
     /// How many consumers this process has of each (queue, group).
     consumed: Mutex<BTreeMap<(String, String), usize>>,
 }
@@ -26,8 +35,14 @@ impl Housekeeping {
     pub fn new(now: Ts) -> Self {
         Self {
             last: AtomicI64::new(now.millis()),
+            dead_ms: AtomicI64::new(KEEP_MS),
             consumed: Mutex::default(),
         }
+    }
+
+    /// Keeps dead letters for so long.
+    pub fn keep_dead(&self, ms: i64) {
+        self.dead_ms.store(ms, Ordering::Relaxed);
     }
 
     /// A consumer started.
@@ -75,14 +90,23 @@ impl Housekeeping {
         if !seen.is_empty() {
             tx.sql(sql::SEEN).bind(now).rows(&seen).execute().await?;
         }
-        for prune in [
-            sql::PRUNE_GROUP_JOBS,
-            sql::PRUNE_GROUPS,
-            sql::PRUNE_ORPHANS,
-            sql::PRUNE_DEAD,
-        ] {
+        for prune in [sql::PRUNE_GROUP_JOBS, sql::PRUNE_GROUPS] {
             tx.sql(prune).bind(before).execute().await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        let dead_before = now.plus_millis(-self.dead_ms.load(Ordering::Relaxed));
+        in_batches(core, sql::PRUNE_ORPHANS, before).await?;
+        in_batches(core, sql::PRUNE_DEAD, dead_before).await
     }
+}
+
+/// Deletes a few hundred rows at a time until there are no more, or enough for this hour.
+async fn in_batches(core: &Core, prune: Sql, before: Ts) -> Result<(), DbError> {
+    for _ in 0..BATCHES {
+        let query = core.db.sql(prune).bind(before).bind(BATCH);
+        if query.execute().await? < BATCH as u64 {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -103,6 +103,13 @@ impl SqlQueues {
         })
     }
 
+    /// Keeps dead letters for so many days instead of 7.
+    pub fn keep_dead_letters(&self, days: u32) {
+        self.core
+            .housekeeping
+            .keep_dead(i64::from(days) * 24 * 3_600_000);
+    }
+
     fn counters(&self, queue: &str) -> Arc<Counters> {
         let mut counters = self.counters.lock().expect("no panic while held");
         counters.entry(queue.to_owned()).or_default().clone()

@@ -151,7 +151,7 @@ impl Lane {
             job_id,
             executions,
             cause,
-            "A job failed for good and is kept as a dead letter for 7 days."
+            "A job failed for good and is kept as a dead letter."
         );
     }
 }

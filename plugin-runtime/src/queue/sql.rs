@@ -376,9 +376,11 @@ statements! {
     /// $1 seen before.
     pub(super) PRUNE_GROUPS = "delete from signalbox.queue_groups where seen_at < $1";
     /// $1 due before.
-    pub(super) PRUNE_ORPHANS = "delete from signalbox.queue_jobs where grp = '' and due_at < $1";
+    pub(super) PRUNE_ORPHANS = "delete from signalbox.queue_jobs where seq in
+        (select seq from signalbox.queue_jobs where grp = '' and due_at < $1 order by due_at limit $2)";
     /// $1 failed before.
-    pub(super) PRUNE_DEAD = "delete from signalbox.queue_dead where failed_at < $1";
+    pub(super) PRUNE_DEAD = "delete from signalbox.queue_dead where seq in
+        (select seq from signalbox.queue_dead where failed_at < $1 order by failed_at limit $2)";
 }
 
 batch_row! {

@@ -6,8 +6,12 @@ use plugin_api::{
     Clock, Tx,
     db::{Db, FromRow, Sql},
     fail,
-    queue::{BatchHandler, Consumer, Job, JobError, NewJob, Recurring, Retries, Schedule, Verdict},
+    queue::{
+        BatchHandler, Consumer, Job, JobError, NewJob, QueueManager, Recurring, Retries, Schedule,
+        Verdict,
+    },
 };
+use plugin_runtime::queue::SqlQueues;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use test_kit::{Logs, TestDb, advance_until, both_engines, eventually, prepare_all, stays, within};
@@ -24,6 +28,14 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const DEAD: Sql = Sql {
     sqlite: "select job_id || ' ' || attempts || ' ' || cause from queue_dead order by seq",
     postgres: "select job_id || ' ' || attempts || ' ' || cause from signalbox.queue_dead order by seq",
+};
+const BURY: Sql = Sql {
+    sqlite: "with recursive n(i) as (select 1 union all select i + 1 from n where i < $1) insert into queue_dead (seq, failed_at, enqueued_at, attempts, queue, grp, job_id, cause, data) select i, $2, $2, 1, 'q', 'g', 'j', 'c', '{}' from n",
+    postgres: "insert into signalbox.queue_dead (seq, failed_at, enqueued_at, attempts, queue, grp, job_id, cause, data) select n, $2, $2, 1, 'q', 'g', 'j', 'c', '{}' from generate_series(1, $1::bigint) n",
+};
+const BURIED: Sql = Sql {
+    sqlite: "select count(*) from queue_dead",
+    postgres: "select count(*) from signalbox.queue_dead",
 };
 const LEASED: Sql = Sql {
     sqlite: "select count(*) from queue_jobs where state = 2",
@@ -325,6 +337,21 @@ both_engines! {
         assert_eq!(left().await, (1, 1, 1, 1, 1));
         f.clock.advance(DAY + Duration::from_secs(7200));
         eventually(async || left().await == (0, 0, 0, 0, 1), "only the live group is left").await;
+    }
+
+    async fn many_dead_letters_go_in_batches_after_the_days_set(db: TestDb) {
+        let (f, record) = (Fixture::sql(db), Record::default());
+        let queues = SqlQueues::new(f.db().db().clone(), f.clock.clone(), f.hints.clone(), "node".into());
+        queues.keep_dead_letters(2);
+        f.db().db().sql(BURY).bind(1_200_i64).bind(f.now()).execute().await.unwrap();
+        queues.consume("t.live", Consumer::each("t.g", record.handler())).await.unwrap();
+        let dead = async || all::<i64>(f.db().db(), BURIED).await[0];
+        for (day, left) in [(1, 1_200), (2, 0)] {
+            f.clock.advance(DAY + Duration::from_secs(3600));
+            queues.enqueue("t.live", jobs(&["a pass"])).await.unwrap();
+            record.wait(day).await;
+            eventually(async || dead().await == left, "what is left after the pass").await;
+        }
     }
 
     async fn an_idle_lane_looks_once_when_its_last_lease_would_have_ended_and_then_sleeps_a_day(db: TestDb) {

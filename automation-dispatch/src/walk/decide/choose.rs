@@ -21,9 +21,7 @@ impl Walker<'_> {
                 Ok(None) if !otherwise.is_empty() => Some(Branch::Else {}),
                 Ok(None) => None,
                 Err(failure) => {
-                    self.step(step, id, "failed").error =
-                        Some((failure.code, failure.message.clone()));
-                    return Some(End::Failed(failure));
+                    return Some(self.fail_step(step, id, 1, failure));
                 }
             };
             let told = match branch {

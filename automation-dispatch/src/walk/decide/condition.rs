@@ -30,8 +30,7 @@ impl Walker<'_> {
             }
             Err(e) => {
                 let failure = Failure::new("condition_error", format!("condition: {e}"));
-                self.step(step, id, "failed").error = Some((failure.code, failure.message.clone()));
-                End::Failed(failure)
+                self.fail_step(step, id, 1, failure)
             }
         }
     }

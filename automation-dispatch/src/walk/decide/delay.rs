@@ -1,8 +1,8 @@
 //! `delay`: a lock with a deadline and a timer at it (`dispatch §13.4`).
 
-use super::{End, Event, Failure, LockWrite, Node, Step, Walker, Write};
+use super::{End, Failure, LockWrite, Node, Step, Walker, Write};
 use automation_core::{LockId, compiled::CompiledDelay};
-use serde_json::{Value, json};
+use serde_json::json;
 
 impl Walker<'_> {
     pub(super) fn delay(
@@ -19,18 +19,9 @@ impl Walker<'_> {
                 info,
             } => {
                 let (id, lock) = (*id, *lock);
-                let path = self.path.clone();
-                let fired = self.take_event(
-                    |e| matches!(e, Event::Fired { path: p, lock: l, .. } if *p == path && *l == lock),
-                );
-                let Some(Event::Fired { reason, .. }) = fired else {
-                    return None;
-                };
-                let mut info = std::mem::take(info);
-                if let Value::Object(fields) = &mut info {
-                    fields.insert("fireReason".into(), json!(reason.name()));
-                }
-                self.writes.push(Write::Unlock(lock));
+                let reason = self.take_fired(lock)?;
+                let info = super::wait_until::told(std::mem::take(info), reason);
+                self.rows.push(Write::Unlock(lock));
                 self.step(step, id, "success").result = Some(info);
                 Some(End::Ok)
             }
@@ -49,8 +40,7 @@ impl Walker<'_> {
             Ok(s) => s,
             Err(message) => {
                 let failure = Failure::new("invalid_delay", message);
-                self.step(step, id, "failed").error = Some((failure.code, failure.message.clone()));
-                return Some(End::Failed(failure));
+                return Some(self.fail_step(step, id, 1, failure));
             }
         };
         if seconds == 0 {
@@ -61,10 +51,11 @@ impl Walker<'_> {
         let info =
             json!({"sleepSeconds": seconds, "waitLockId": lock.to_string(), "queueBacked": true});
         self.step(step, id, "waiting").result = Some(info.clone());
-        self.writes.push(Write::Lock(LockWrite {
+        self.rows.push(Write::Lock(LockWrite {
             id: lock,
             path: self.path.clone(),
             kind: "delay",
+            awaits: None,
             wait_config: None,
             timeout_at: Some(self.cx.now.plus_millis(seconds * 1000)),
             next_check_at: None,

@@ -16,6 +16,14 @@ impl Walker<'_> {
             return Some(corrupt("a list has no position"));
         };
         while let Some(step) = steps.get(*at) {
+            if self.walk.steps > self.cx.step_budget {
+                self.exhausted = true;
+                return Some(End::Stopped {
+                    code: Some("step_budget_exceeded"),
+                    reason: None,
+                    error: true,
+                });
+            }
             let key = format!("[{at}]");
             match self.below(&key, |w| w.action_in_list(step, child))? {
                 End::Ok => {}
@@ -28,7 +36,7 @@ impl Walker<'_> {
     }
 
     /// One action of a list: records its end, and lets `continue_on_error` absorb a failure.
-    fn action_in_list(&mut self, step: &Step, node: &mut Node) -> Option<End> {
+    pub(super) fn action_in_list(&mut self, step: &Step, node: &mut Node) -> Option<End> {
         if !step.enabled {
             let id = self.new_step();
             let row = self.step(step, id, "skipped");
@@ -46,7 +54,7 @@ impl Walker<'_> {
         };
         match end {
             End::Ok => {
-                self.walk.last_path = Some(self.path.clone());
+                self.passed();
                 Some(End::Ok)
             }
             End::Failed(failure) if step.continue_on_error => {
@@ -55,7 +63,7 @@ impl Walker<'_> {
                     failure.message
                 ));
                 // Recovery must not repeat a step that was continued over (`dispatch §9.4`).
-                self.walk.last_path = Some(self.path.clone());
+                self.passed();
                 Some(End::Ok)
             }
             other => Some(other),
@@ -92,17 +100,23 @@ impl Walker<'_> {
                 },
                 node,
             ),
-            // Validation refuses what this engine cannot run; a row written by a newer program can
-            // still hold it.
-            Kind::Parallel(_) | Kind::Repeat { .. } | Kind::WaitForTrigger { .. } => {
-                let failure = Failure::new(
-                    "internal_error",
-                    format!("this program cannot run `{}` actions", step.kind.name()),
-                );
-                let id = self.new_step();
-                self.step(step, id, "failed").error = Some((failure.code, failure.message.clone()));
-                Some(End::Failed(failure))
-            }
+            Kind::Parallel(branches) => self.parallel(step, branches, node),
+            Kind::Repeat { mode, sequence } => self.repeat(step, mode, sequence, node),
+            Kind::WaitForTrigger {
+                event,
+                filter,
+                timeout_seconds,
+                context_key,
+            } => self.wait_for_trigger(
+                step,
+                &super::wait_for_trigger::Wait {
+                    event,
+                    filter: filter.as_ref(),
+                    timeout_seconds: *timeout_seconds,
+                    context_key: context_key.as_ref(),
+                },
+                node,
+            ),
         }
     }
 }

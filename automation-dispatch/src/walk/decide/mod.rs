@@ -9,20 +9,28 @@ mod action;
 mod choose;
 mod condition;
 mod delay;
+mod frames;
 mod list;
+mod parallel;
+mod repeat;
+mod rows;
 mod sequence;
 mod stop;
 mod variables;
+mod wait_for_trigger;
 mod wait_until;
 
-use super::tree::{End, Failure, Node, Walk};
+use super::frame::Locals;
+use super::tree::{End, Failure, Fork, Node, Walk};
 use super::view::{Base, Live, View};
 use automation_core::{
     LockId, StepId,
     compiled::{CompiledAction as Step, CompiledDefinition, CompiledKind},
     registry::{ActionResult, Registries},
 };
+use frames::Frame;
 use plugin_api::Ts;
+use rows::Rows;
 use serde_json::Value;
 use std::borrow::Cow;
 use template_engine::{Env, Filters};
@@ -43,7 +51,12 @@ pub struct Cx<'a> {
     pub now: Ts,
     /// Gives a fresh UUIDv7 at each call.
     pub ids: &'a (dyn Fn() -> uuid::Uuid + Sync),
+    /// Steps a run may begin before it fails with `step_budget_exceeded`.
+    pub step_budget: u32,
 }
+
+/// Steps a run may begin when nothing else is said.
+pub const STEP_BUDGET: u32 = 10_000;
 
 /// What happened to a run.
 #[derive(Clone, Debug)]
@@ -208,8 +221,10 @@ pub struct LockWrite {
     pub id: LockId,
     /// Path of the wait.
     pub path: String,
-    /// `delay` or `until`.
+    /// `delay`, `until` or `trigger`.
     pub kind: &'static str,
+    /// Kind `trigger`: what it waits for.
+    pub awaits: Option<Awaited>,
     /// Kind `until`: condition and policy.
     pub wait_config: Option<Value>,
     /// Deadline.
@@ -218,6 +233,17 @@ pub struct LockWrite {
     pub next_check_at: Option<Ts>,
     /// `kind:id` and `kind:*` that wake it.
     pub refs: Vec<String>,
+}
+
+/// What a `wait_for_trigger` waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Awaited {
+    /// Qualified event id.
+    pub event: String,
+    /// Only an event with exactly this key.
+    pub context_key: Option<String>,
+    /// Which of them, as bare expression.
+    pub filter: Option<String>,
 }
 
 /// Something to do after the rows are committed; its answer is an [`Event`].
@@ -233,6 +259,8 @@ pub enum Act {
         config: Value,
         /// Which execution.
         attempt: u32,
+        /// The scope it was rendered in.
+        locals: Locals,
     },
     /// Read live state for the `wait_until` at a path; answers [`Event::Read`].
     Read {
@@ -240,12 +268,16 @@ pub enum Act {
         path: String,
         /// True: its lock is committed, this is the second look.
         guard: bool,
+        /// The scope in which computed ids are evaluated.
+        locals: Locals,
     },
 }
 
 /// What the run is after a decision.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rest {
+    /// Not begun: it waits for its turn in a queue (`dispatch §8.5`). No decision leads here.
+    Pending,
     /// Acts are under way.
     Walking,
     /// Only locks are left.
@@ -274,11 +306,15 @@ pub struct Decision {
 
 impl Decision {
     /// True when the rows must be durable before the acts: a call has effects, a guard must see its
-    /// lock committed, and resting or ending is a fact. Reads alone can share a later commit.
+    /// lock committed, a consumed lock must not be found again, and resting or ending is a fact.
+    /// Reads alone can share a later commit.
     pub fn must_commit(&self) -> bool {
         !matches!(self.rest, Rest::Walking)
             || self.then.iter().any(|a| matches!(a, Act::Call { .. }))
-            || self.writes.iter().any(|w| matches!(w, Write::Lock(_)))
+            || self
+                .writes
+                .iter()
+                .any(|w| matches!(w, Write::Lock(_) | Write::Unlock(_)))
     }
 }
 
@@ -300,12 +336,18 @@ pub fn decide(walk: &mut Walk, event: Event, cx: &Cx<'_>) -> Decision {
         walk,
         event: Some(event),
         path: String::from("actions"),
-        writes: Vec::new(),
+        frames: Vec::new(),
+        rows: Rows::default(),
         then: Vec::new(),
+        exhausted: false,
     };
     let end = walker.list(&cx.program.actions, &mut tree);
-    let (writes, then) = (walker.writes, walker.then);
+    let (exhausted, writes, then) = (walker.exhausted, walker.rows.done(), walker.then);
     let rest = match end {
+        _ if exhausted => finished(End::Failed(Failure::new(
+            "step_budget_exceeded",
+            format!("the run began more than {} steps", cx.step_budget),
+        ))),
         None if suspended(&tree) => Rest::Suspended,
         None => Rest::Walking,
         Some(end) => finished(end),
@@ -334,14 +376,23 @@ fn finished(end: End) -> Rest {
 /// True when no node is waiting for an answer of this process.
 fn suspended(node: &Node) -> bool {
     match node {
-        Node::Waiting { .. } => true,
+        Node::Waiting { .. } | Node::Retrying { .. } => true,
         Node::New {} | Node::Calling { .. } | Node::Testing { .. } | Node::Arming { .. } => false,
-        Node::List { child, .. } => suspended(child),
-        Node::Body { list, .. } => suspended(list),
+        Node::List { child: below, .. }
+        | Node::Body { list: below, .. }
+        | Node::Repeat { list: below, .. } => suspended(below),
+        Node::Parallel { forks, .. } => suspended_forks(forks),
     }
 }
 
-fn body_key(branch: Option<super::tree::Branch>) -> Cow<'static, str> {
+/// True when every branch that has not ended rests.
+fn suspended_forks(forks: &[Fork]) -> bool {
+    let mut live = forks.iter().filter(|f| f.end.is_none());
+    live.all(|f| suspended(&f.node))
+}
+
+/// The path step of a container's list.
+pub(super) fn body_key(branch: Option<super::tree::Branch>) -> Cow<'static, str> {
     use super::tree::Branch;
     match branch {
         None => "sequence".into(),
@@ -358,31 +409,17 @@ struct Walker<'a> {
     event: Option<Event>,
     /// Path of the list or action at hand.
     path: String,
-    writes: Vec<Write>,
+    /// Iterations and branches around it, outermost first.
+    frames: Vec<Frame>,
+    rows: Rows,
     then: Vec<Act>,
+    /// The run has begun too many steps.
+    exhausted: bool,
 }
 
 impl<'a> Walker<'a> {
     fn env(&self) -> Env<'a> {
         Env::new(self.cx.filters, self.cx.now.timestamp())
-    }
-
-    fn view(&self) -> View<'_> {
-        View {
-            base: self.cx.base,
-            live: &self.cx.base.live,
-            variables: &self.walk.variables,
-            artifacts: &self.walk.artifacts,
-            repeat: None,
-            resume: self.walk.resume.as_ref(),
-        }
-    }
-
-    fn view_with<'v>(&'v self, live: &'v Live) -> View<'v> {
-        View {
-            live,
-            ..self.view()
-        }
     }
 
     /// Runs `f` with `key` appended to the path.
@@ -394,7 +431,8 @@ impl<'a> Walker<'a> {
         out
     }
 
-    fn new_step(&self) -> StepId {
+    fn new_step(&mut self) -> StepId {
+        self.walk.steps = self.walk.steps.saturating_add(1);
         StepId::from((self.cx.ids)())
     }
 
@@ -410,21 +448,7 @@ impl<'a> Walker<'a> {
         status: &'static str,
         attempts: u32,
     ) -> &mut StepWrite {
-        // One row a path: a step that begins and ends in one decision is written once.
-        if let Some(at) = self
-            .writes
-            .iter()
-            .position(|w| matches!(w, Write::Step(s) if s.path == self.path))
-        {
-            let Write::Step(row) = &mut self.writes[at] else {
-                unreachable!("just found a step row")
-            };
-            row.status = status;
-            row.attempts = row.attempts.max(attempts);
-            row.finished = matches!(status, "success" | "failed" | "skipped");
-            return row;
-        }
-        self.writes.push(Write::Step(StepWrite {
+        self.rows.step(&self.path, status, attempts, || StepWrite {
             id,
             path: self.path.clone(),
             action_id: step.id.clone(),
@@ -438,15 +462,18 @@ impl<'a> Walker<'a> {
             error: None,
             result: None,
             finished: matches!(status, "success" | "failed" | "skipped"),
-        }));
-        match self.writes.last_mut() {
-            Some(Write::Step(row)) => row,
-            _ => unreachable!("just pushed a step row"),
-        }
+        })
+    }
+
+    /// A step that failed with this.
+    fn fail_step(&mut self, step: &Step, id: StepId, attempt: u32, failure: Failure) -> End {
+        self.step_of(step, id, "failed", attempt).error =
+            Some((failure.code, failure.message.clone()));
+        End::Failed(failure)
     }
 
     fn warn(&mut self, message: String) {
-        self.writes.push(Write::Log {
+        self.rows.push(Write::Log {
             path: self.path.clone(),
             level: "warn",
             message,
@@ -462,8 +489,33 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// The firing of a lock at this path.
+    fn take_fired(&mut self, lock: LockId) -> Option<FireReason> {
+        let path = self.path.clone();
+        let fired = self.take_event(
+            |e| matches!(e, Event::Fired { path: p, lock: l, .. } if *p == path && *l == lock),
+        );
+        match fired {
+            Some(Event::Fired { reason, .. }) => Some(reason),
+            _ => None,
+        }
+    }
+
     fn take_recovered(&mut self) -> bool {
         // Every node in flight hears of it, so it stays for the others.
         matches!(self.event, Some(Event::Recovered))
+    }
+
+    /// Whether the event can be for something at or below a path.
+    fn concerns(&self, path: &str) -> bool {
+        let at = match &self.event {
+            None => return false,
+            Some(Event::Start | Event::Recovered) => return true,
+            Some(
+                Event::Called { path, .. } | Event::Read { path, .. } | Event::Fired { path, .. },
+            ) => path,
+        };
+        at.strip_prefix(path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 }

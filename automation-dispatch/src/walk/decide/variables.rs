@@ -13,16 +13,13 @@ impl Walker<'_> {
             Ok(_) => return super::list::corrupt("variables are no mapping"),
             Err(e) => {
                 let failure = Failure::new("render_failed", format!("variables.{e}"));
-                self.step(step, id, "failed").error = Some((failure.code, failure.message.clone()));
-                return End::Failed(failure);
+                return self.fail_step(step, id, 1, failure);
             }
         };
         let names: Vec<&String> = set.keys().collect();
         let defined = json!({"defined": names});
         self.step(step, id, "success").result = Some(defined);
-        if let Value::Object(variables) = &mut self.walk.variables {
-            variables.extend(set);
-        }
+        self.set_variables(set);
         End::Ok
     }
 }

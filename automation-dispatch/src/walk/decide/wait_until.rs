@@ -63,13 +63,13 @@ impl Walker<'_> {
                     return None;
                 };
                 if self.holds(wait, &live) {
-                    self.writes.push(Write::Unlock(lock));
+                    self.rows.push(Write::Unlock(lock));
                     self.step(step, id, "success").result =
                         Some(json!({"satisfied": true, "armWindow": true}));
                     return Some(End::Ok);
                 }
                 let next_check_at = self.next_check(wait, &live);
-                self.writes.push(Write::Checked {
+                self.rows.push(Write::Checked {
                     lock,
                     next_check_at,
                 });
@@ -96,6 +96,7 @@ impl Walker<'_> {
         self.then.push(super::Act::Read {
             path: self.path.clone(),
             guard,
+            locals: self.locals(),
         });
         None
     }
@@ -157,10 +158,11 @@ impl Walker<'_> {
         }
         self.step(step, id, "waiting").result = Some(info.clone());
         let next_check_at = self.next_check(wait, live);
-        self.writes.push(Write::Lock(LockWrite {
+        self.rows.push(Write::Lock(LockWrite {
             id: lock,
             path: self.path.clone(),
             kind: "until",
+            awaits: None,
             wait_config: Some(json!({
                 "condition": crate::walk::path::written(&self.cx.program.definition, &self.path)
                     .and_then(|w| w.pointer("/wait_until/condition").cloned()),
@@ -187,18 +189,9 @@ impl Walker<'_> {
         lock: LockId,
         info: &Value,
     ) -> Option<End> {
-        let path = self.path.clone();
-        let event = self.take_event(
-            |e| matches!(e, Event::Fired { path: p, lock: l, .. } if *p == path && *l == lock),
-        );
-        let Some(Event::Fired { reason, .. }) = event else {
-            return None;
-        };
-        self.writes.push(Write::Unlock(lock));
-        let mut info = info.clone();
-        if let Value::Object(fields) = &mut info {
-            fields.insert("fireReason".into(), json!(reason.name()));
-        }
+        let reason = self.take_fired(lock)?;
+        self.rows.push(Write::Unlock(lock));
+        let info = told(info.clone(), reason);
         let failure = match reason {
             FireReason::Timeout if !wait.continue_on_timeout => Some(Failure::new(
                 "wait_timeout",
@@ -228,4 +221,12 @@ impl Walker<'_> {
             }
         })
     }
+}
+
+/// What a step row tells of a wait that has ended (`dispatch §12.2`).
+pub(super) fn told(mut info: Value, reason: FireReason) -> Value {
+    if let Value::Object(fields) = &mut info {
+        fields.insert("fireReason".into(), json!(reason.name()));
+    }
+    info
 }
