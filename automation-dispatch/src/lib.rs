@@ -40,6 +40,7 @@ mod shared;
 mod stage;
 pub mod store;
 mod sweep;
+mod version;
 mod waits;
 mod walk;
 mod why;

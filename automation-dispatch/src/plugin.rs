@@ -232,8 +232,9 @@ impl Registered for Running {
             .expect("subscriptions")
             .append(&mut running);
         let report = ctx.status().register("automation.sweep");
+        let leases = ctx.status().register("automation.leases");
         self.tasks.lock().expect("tasks").extend([
-            plugin_api::spawn(drive::keep(shared.clone())),
+            plugin_api::spawn(drive::keep(shared.clone(), leases)),
             plugin_api::spawn(waits::listen(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),

@@ -15,6 +15,7 @@ use std::{
 plugin_api::statements! {
     COUNT = "select count(*) from signalbox.api_tokens where name = $1";
     INSERT = "insert into signalbox.api_tokens (hash, name, actor, rules, created_at) values ($1, $2, $3, $4, $5) on conflict do nothing";
+    DELETE = "delete from signalbox.api_tokens where hash = $1";
     BY_HASH = "select actor, rules from signalbox.api_tokens where hash = $1";
 }
 
@@ -81,10 +82,7 @@ pub async fn ensure_admin(
     let token = match std::fs::read_to_string(&path) {
         Ok(t) if t.trim().starts_with("sb_") => t.trim().to_owned(),
         _ => {
-            let mut random = [0u8; 32];
-            getrandom::fill(&mut random)
-                .map_err(|e| anyhow::anyhow!("the system has no randomness: {e}"))?;
-            let token = format!("sb_admin_{}", URL_SAFE_NO_PAD.encode(random));
+            let token = random("sb_admin_")?;
             write_private(&path, &format!("{token}\n"))
                 .with_context(|| format!("cannot write {}", path.display()))?;
             token
@@ -110,6 +108,43 @@ pub async fn ensure_admin(
         return Ok(None);
     }
     Ok(Some(token))
+}
+
+/// Makes a token with every right, for a command that brings its own server; [`revoke`] ends it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn issue(db: &Db, clock: &dyn Clock, who: &str) -> anyhow::Result<String> {
+    let token = random("sb_")?;
+    let actor = Actor {
+        kind: ActorType::User,
+        id: who.into(),
+        name: None,
+    };
+    db.sql(INSERT)
+        .bind(hash(&token))
+        .bind(format!("{who}-{}", clock.new_uuid()))
+        .bind(Doc::of(&actor)?)
+        .bind(Doc(json!(["*"])))
+        .bind(clock.now())
+        .execute()
+        .await?;
+    Ok(token)
+}
+
+/// Forgets a token.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke(db: &Db, token: &str) -> Result<(), plugin_api::db::DbError> {
+    db.sql(DELETE).bind(hash(token)).execute().await.map(drop)
+}
+
+fn random(prefix: &str) -> anyhow::Result<String> {
+    let mut random = [0u8; 32];
+    getrandom::fill(&mut random)
+        .map_err(|e| anyhow::anyhow!("the system has no randomness: {e}"))?;
+    Ok(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random)))
 }
 
 /// The principal of a token. The look-up is by hash, so its time tells nothing about stored tokens.

@@ -33,6 +33,7 @@ pub mod readiness;
 pub mod secrets;
 pub mod service;
 pub mod signal;
+pub mod skew;
 pub mod status;
 pub mod values;
 

@@ -11,8 +11,8 @@ use crate::{
 };
 use migrations::{Migrator, Owner};
 use plugin_api::{
-    BootEvent, InitCtx, Kernel, Plugin, PluginId, ReadyCtx, RegisterEnv, Registered,
-    phases::BootObserver,
+    BootEvent, InitCtx, Kernel, Plugin, PluginId, ReadyCtx, RegisterEnv, Registered, db::Engine,
+    phases::BootObserver, status::NodeStatus,
 };
 use std::{collections::HashSet, sync::Arc};
 
@@ -21,6 +21,7 @@ pub(crate) async fn boot(builder: Builder) -> Result<Runtime, BootError> {
     let mut runtime = Runtime::new(parts);
     match phases(&mut runtime, plugins).await {
         Ok(()) => {
+            describe(&runtime);
             runtime.host.readiness.ready();
             tracing::info!(
                 plugins = runtime.plugins.len(),
@@ -59,6 +60,10 @@ async fn phases(runtime: &mut Runtime, plugins: Vec<Box<dyn Plugin>>) -> Result<
         let Booted { id, plugin } = runtime.plugins.last().expect("just pushed");
         init(&host, id, &**plugin).await?;
     }
+    if host.clustered {
+        let watch = crate::schema::watch(host.me.clone());
+        runtime.tasks.push(plugin_api::spawn(watch));
+    }
     announce_access_rules(&host, &runtime.plugins);
     for Booted { id, plugin } in &runtime.plugins {
         let ctx = ReadyCtx::new(host.clone(), id.clone());
@@ -79,6 +84,20 @@ async fn phases(runtime: &mut Runtime, plugins: Vec<Box<dyn Plugin>>) -> Result<
             source: Box::new(e),
         })?;
     start(&host).await
+}
+
+fn describe(runtime: &Runtime) {
+    let host = &runtime.host;
+    host.status.describe(NodeStatus {
+        node_id: host.node_id.clone(),
+        storage: match host.db.engine() {
+            Engine::Sqlite => "sqlite",
+            Engine::Postgres => "postgres",
+        },
+        clustered: host.clustered,
+        started_at: host.clock.now(),
+        plugins: runtime.plugins.iter().map(|p| p.id.to_string()).collect(),
+    });
 }
 
 fn register(host: &Arc<Host>, plugins: Vec<Box<dyn Plugin>>) -> Result<Vec<Booted>, BootError> {

@@ -10,6 +10,7 @@ use crate::{
     locks::MemoryLocks,
     queue::{MemoryQueues, SqlQueues},
     rules::AccessRules,
+    schema::SchemaProbe,
     services::ServiceRegistry,
     signals::{SignalBus, SignalTransport},
 };
@@ -313,7 +314,14 @@ fn offer_core(parts: &Parts) -> Result<(), BoxError> {
         &CORE,
         probe("core.database", DatabaseProbe(host.db.clone())),
     )?;
-    host.readiness(&CORE, probe("core.queue", QueueProbe(host.queues())))
+    host.readiness(&CORE, probe("core.queue", QueueProbe(host.queues())))?;
+    host.readiness(
+        &CORE,
+        ProbeDef {
+            critical: false,
+            ..probe("core.schema", SchemaProbe(host.me.clone()))
+        },
+    )
 }
 
 fn probe(name: &str, probe: impl Probe) -> ProbeDef {

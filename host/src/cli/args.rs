@@ -72,6 +72,14 @@ pub struct ServeArgs {
     /// `text` or `json` [default: text].
     #[arg(long, env = "SIGNALBOX_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
+    /// Seconds until another node goes on with the runs of one that died, 5 to 3600 [default: 60].
+    #[arg(
+        long,
+        env = "SIGNALBOX_LEASE_SECONDS",
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(5..=3600)
+    )]
+    pub lease_seconds: Option<u64>,
     /// How much history is kept.
     #[command(flatten)]
     pub retention: RetentionArgs,
@@ -86,6 +94,9 @@ pub struct DemoArgs {
     /// Run on this Postgres database instead of a temporary SQLite file.
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
+    /// Run so many nodes on one Postgres database, and kill one of them mid-story.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub nodes: u8,
     /// Keep the data here instead of in a temporary folder, so that a killed demo can be continued.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -11,6 +11,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         args.listen.as_deref(),
         args.log.as_deref(),
         args.log_format.as_deref(),
+        args.lease_seconds,
     )?
     .with_retention(&args.retention);
     server::logging(&settings)?;

@@ -48,7 +48,7 @@ pub async fn run(args: RemoteArgs) -> anyhow::Result<ExitCode> {
                         .as_u64()
                         .map(|b| b.to_string())
                         .unwrap_or_default(),
-                    l["last_error"].as_str().unwrap_or("").into(),
+                    l["last_error"]["message"].as_str().unwrap_or("").into(),
                 ]
             })
             .collect();

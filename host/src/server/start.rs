@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{compose, settings::Settings, token};
 use anyhow::Context;
-use plugin_api::core::ShutdownReason;
+use plugin_api::{Db, core::ShutdownReason};
 use plugin_runtime::{ConfigKey, Runtime};
 use std::{net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
@@ -43,7 +43,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let address = listener.local_addr()?;
     let opened = database::open(settings).await?;
     let builder = Runtime::builder(opened.db.clone())
-        .plugins(compose::plugins_with(&settings.retention))
+        .plugins(compose::plugins_with(&settings.retention, settings.lease()))
         .dead_letter_days(settings.retention.dead_letters_days);
     let variable = std::env::var(CONFIG_KEY).ok();
     let builder = builder.config_key(ConfigKey::load(
@@ -108,6 +108,11 @@ async fn boot(
 }
 
 impl Running {
+    /// Its database.
+    pub fn database(&self) -> &Db {
+        &self.opened.db
+    }
+
     /// Stops in order: not ready any more, no new requests, runs get their time to a checkpoint,
     /// plugins are cleaned up, the database is closed.
     pub async fn stop(self) {

@@ -58,9 +58,17 @@ pub struct Settings {
     pub sqlite_full_sync: bool,
     /// Connections of the main Postgres pool.
     pub max_connections: u32,
+    /// How long the lease of a walking run lasts when its node has died: the time until another node
+    /// goes on with it.
+    pub lease_seconds: u64,
     /// How much history is kept.
     pub retention: RetentionSettings,
 }
+
+/// What `lease_seconds` may be: less leaves a busy database no time to renew leases.
+pub const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 5..=3600;
+/// What it is by default (`dispatch §1`).
+pub const DEFAULT_LEASE_SECONDS: u64 = 60;
 
 /// The default data folder.
 pub fn default_data_dir() -> PathBuf {
@@ -74,6 +82,7 @@ impl Settings {
         listen: Option<&str>,
         log: Option<&str>,
         log_format: Option<&str>,
+        lease_seconds: Option<u64>,
     ) -> anyhow::Result<Self> {
         let file = match &args.config {
             Some(path) => FileSettings::read(path)?,
@@ -107,8 +116,16 @@ impl Settings {
             log_format,
             sqlite_full_sync: file.sqlite_full_sync.unwrap_or(false),
             max_connections: file.max_connections.unwrap_or(10),
+            lease_seconds: lease_seconds
+                .or(file.lease_seconds)
+                .unwrap_or(DEFAULT_LEASE_SECONDS),
             retention: RetentionSettings::default().changed(&file.retention),
         })
+    }
+
+    /// How long leases last, for the engine.
+    pub fn lease(&self) -> automation_dispatch::LeaseTimes {
+        automation_dispatch::LeaseTimes::lasting(std::time::Duration::from_secs(self.lease_seconds))
     }
 
     /// With what environment and flags say about history.
@@ -211,7 +228,7 @@ mod tests {
             data_dir: Some("/from/flag".into()),
             database_url: None,
         };
-        let s = Settings::load(&args, None, None, None).unwrap();
+        let s = Settings::load(&args, None, None, None, None).unwrap();
         assert_eq!(
             (s.listen.as_str(), s.data_dir.to_str().unwrap()),
             ("127.0.0.1:1", "/from/flag")
@@ -225,7 +242,7 @@ mod tests {
             database_url: Some("mysql://x".into()),
             ..Default::default()
         };
-        let e = Settings::load(&args, None, None, None)
+        let e = Settings::load(&args, None, None, None, None)
             .unwrap_err()
             .to_string();
         assert!(e.contains("postgres://") && e.contains("sqlite://"), "{e}");
