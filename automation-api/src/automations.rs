@@ -18,7 +18,7 @@ use automation_core::{
 use axum::{
     Json,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use plugin_api::{
@@ -31,10 +31,10 @@ use serde_json::{Value, json};
 pub fn routes() -> Routes<Api> {
     Routes::new()
         .get("/automations", &READ, list)
-        .post("/automations", &MANAGE, create)
+        .rehearsable(Method::POST, "/automations", &MANAGE, create)
         .get("/automations/{id}", &READ, get)
-        .put("/automations/{id}", &MANAGE, put)
-        .patch("/automations/{id}", &MANAGE, patch)
+        .rehearsable(Method::PUT, "/automations/{id}", &MANAGE, put)
+        .rehearsable(Method::PATCH, "/automations/{id}", &MANAGE, patch)
         .delete("/automations/{id}", &MANAGE, delete)
         .get("/automations/{id}/definition", &READ, definition)
         .put("/automations/{id}/definition", &MANAGE, put_definition)
