@@ -210,7 +210,7 @@ pub fn check(
     if interval.is_none() {
         issues.push(Issue::new(
             &["interval_seconds".into()],
-            "must be a whole number of seconds, at least 1",
+            "must be a whole number of seconds from 1 to 31536000 (a year)",
         ));
     }
     let Some(strategy) = strategies.get(&input.strategy) else {
