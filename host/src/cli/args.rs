@@ -31,6 +31,10 @@ pub enum Command {
     Runs(RunsArgs),
     /// Show whether the server is ready and what its loops do.
     Status(RemoteArgs),
+    /// Issue a new administrator token, for when the first is lost.
+    Token(TokenArgs),
+    /// Compare this node's key of secret settings with the database's.
+    Key(KeyArgs),
     /// Look at or run database migrations.
     Migrate(MigrateArgs),
 }
@@ -249,6 +253,25 @@ pub enum RunsAction {
         #[arg(long)]
         reason: Option<String>,
     },
+}
+
+/// `token`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Data and database.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+/// `key`.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Make this node's key the database's. Secrets stored with another key cannot be read any more.
+    #[arg(long)]
+    pub replace: bool,
+    /// Data and database.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 }
 
 /// `migrate`.

@@ -10,8 +10,8 @@ use crate::{
     token,
 };
 use anyhow::{Context, bail};
-use plugin_api::{Clock, SystemClock, Ts};
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use plugin_api::Ts;
+use std::{process::ExitCode, time::Duration};
 
 /// The example documents, compiled in.
 const EXAMPLES: [(&str, &str); 2] = [
@@ -73,12 +73,18 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         log_format: LogFormat::Text,
         sqlite_full_sync: false,
         max_connections: 10,
+        guest: args.database_url.is_some(),
     };
     server::logging(&settings)?;
     let running = server::start(&settings).await?;
-    let clock: Arc<dyn Clock> = SystemClock::new();
-    let service = Service::start(clock.clone(), OUTAGE).await?;
-    let told = tell(&running, &settings, &service, &*clock, args.once).await;
+    let service = Service::start(running.clock(), OUTAGE).await?;
+    // A token of this start: the administrator's, if there is one, is not the demo's business.
+    let token = running.issue_token("demo").await?;
+    if settings.guest && args.data_dir.is_none() {
+        token::keep(&settings.data_dir, &token)?;
+    }
+    let told = tell(&running, &settings, &token, &service, args.once).await;
+    running.revoke_token(&token).await?;
     running.stop().await;
     told
 }
@@ -86,12 +92,14 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 async fn tell(
     running: &server::Running,
     settings: &Settings,
+    token: &str,
     service: &Service,
-    clock: &dyn Clock,
     once: bool,
 ) -> anyhow::Result<ExitCode> {
     let address = format!("http://{}", running.address);
-    let client = Client::with_token(&address, &token::read_admin_token(&settings.data_dir)?)?;
+    let client = Client::with_token(&address, token)?;
+    let clock = running.clock();
+    let begun = clock.now();
     say(
         clock.now(),
         "demo",
@@ -102,23 +110,24 @@ async fn tell(
     );
     apply_examples(&client, service).await?;
     let (down, up) = service.outage();
-    say(
-        clock.now(),
-        "demo",
-        &format!(
+    // Told in its turn: what applying caused may have happened before.
+    let mut applied = vec![super::Line {
+        at: clock.now(),
+        who: "demo",
+        text: format!(
             "applied examples/: {SYSTEM} is checked every second at http://{}/health",
             service.address
         ),
-    );
+    }];
     let mut news = vec![(down, "starts to answer 503"), (up, "answers 200 again")];
-    let mut story = Story::default();
-    let begun = clock.now();
+    let mut story = Story::since(begun);
     let limit = begun.plus_millis(LIMIT.as_millis() as i64);
     let mut ended = false;
     loop {
-        let state = snapshot(&client).await?;
+        let state = snapshot(&client).await?.since(begun);
         let now = clock.now();
         let mut lines = story.tell(&state);
+        lines.append(&mut applied);
         news.retain(|(at, text)| {
             let due = *at <= now;
             if due {
@@ -130,11 +139,11 @@ async fn tell(
             }
             !due
         });
-        lines.sort_by_key(|l| l.at);
-        for l in lines {
+        let ends = finished(&state) && !ended;
+        for l in story.in_order(lines, now, ends) {
             say(l.at, l.who, &l.text);
         }
-        if finished(&state) && !ended {
+        if ends {
             ended = true;
             let seconds = (now.millis() - begun.millis()) as f64 / 1000.0;
             say(
@@ -150,6 +159,9 @@ async fn tell(
             say(now, "demo", "the server goes on; stop it with ctrl-c");
         }
         if once && now > limit {
+            for l in story.in_order(Vec::new(), now, true) {
+                say(l.at, l.who, &l.text);
+            }
             bail!(
                 "the demo did not end within {} s: {}",
                 LIMIT.as_secs(),

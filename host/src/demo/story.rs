@@ -18,6 +18,9 @@ pub struct Line {
     pub text: String,
 }
 
+/// How long a line waits for earlier ones: what happened first may be seen last.
+const PATIENCE_MS: i64 = 2_000;
+
 /// What the API says at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -31,10 +34,25 @@ pub struct Snapshot {
     pub incidents: Vec<Value>,
 }
 
+impl Snapshot {
+    /// Without what was over before the story began: an earlier one on the same database.
+    pub fn since(mut self, begun: Ts) -> Self {
+        let later = |v: &Value| time(v).is_some_and(|at| at >= begun);
+        self.transitions.retain(|t| later(&t["transitioned_at"]));
+        self.runs
+            .retain(|r| r["finished_at"].is_null() || later(&r["finished_at"]));
+        self.incidents
+            .retain(|i| text(i, "status") != "resolved" || later(&i["updated_at"]));
+        self
+    }
+}
+
 /// What has been told so far.
 #[derive(Default)]
 pub struct Story {
     told: HashSet<String>,
+    begun: Option<Ts>,
+    waiting: Vec<Line>,
 }
 
 fn time(v: &Value) -> Option<Ts> {
@@ -46,6 +64,24 @@ fn text<'v>(v: &'v Value, key: &str) -> &'v str {
 }
 
 impl Story {
+    /// A story that tells nothing of before.
+    pub fn since(begun: Ts) -> Self {
+        Self {
+            begun: Some(begun),
+            ..Self::default()
+        }
+    }
+
+    /// New lines together with those that waited, in order of time: all of them at the `end`, before
+    /// it those that nothing earlier can come after.
+    pub fn in_order(&mut self, lines: Vec<Line>, now: Ts, end: bool) -> Vec<Line> {
+        self.waiting.extend(lines);
+        self.waiting.sort_by_key(|l| l.at);
+        let until = now.plus_millis(-PATIENCE_MS);
+        let ready = self.waiting.partition_point(|l| end || l.at <= until);
+        self.waiting.drain(..ready).collect()
+    }
+
     /// The lines that are new, oldest first.
     pub fn tell(&mut self, snapshot: &Snapshot) -> Vec<Line> {
         let mut lines = Vec::new();
@@ -75,6 +111,7 @@ impl Story {
     ) {
         if let Some(at) = at
             && self.told.insert(key)
+            && self.begun.is_none_or(|begun| at >= begun)
         {
             lines.push(Line { at, who, text });
         }
@@ -225,7 +262,7 @@ mod tests {
                 json!({"field":"status","from_value":"healthy","to_value":"degraded","transitioned_at":"2026-01-15T12:00:02.000Z"}),
             ],
             incidents: vec![
-                json!({"id":"i-1","title":"Down","severity":"critical","status":"resolved","created_at":"2026-01-15T12:00:05.000Z",
+                json!({"id":"i-1","title":"Down","severity":"critical","status":"resolved","created_at":"2026-01-15T12:00:05.000Z","updated_at":"2026-01-15T12:00:20.000Z",
                 "updates":[{"id":"u","message":"ok","status_change":"resolved","created_at":"2026-01-15T12:00:20.000Z"}]}),
             ],
             runs: vec![
@@ -243,6 +280,41 @@ mod tests {
         assert!(lines.windows(2).all(|w| w[0].at <= w[1].at));
         assert_eq!(lines[0].text, "payments-api is degraded (was healthy)");
         assert_eq!(story.tell(&snapshot()), vec![]);
+    }
+
+    #[test]
+    fn an_earlier_story_is_neither_told_nor_judged() {
+        let later = Ts::parse("2026-01-15T12:01:00.000Z").expect("an instant");
+        let old = snapshot().since(later);
+        assert!(old.runs.is_empty() && old.incidents.is_empty() && old.transitions.is_empty());
+        assert!(!finished(&old));
+        // What was not over when it began belongs to it, but its beginning is not told again.
+        let mut open = snapshot();
+        open.incidents[0]["status"] = json!("investigating");
+        open.runs[0]["finished_at"] = json!(null);
+        let open = open.since(later);
+        assert_eq!((open.runs.len(), open.incidents.len()), (1, 1));
+        assert_eq!(Story::since(later).tell(&open), vec![]);
+    }
+
+    #[test]
+    fn a_line_waits_for_earlier_ones_that_are_seen_later() {
+        let line = |ms: i64, text: &str| Line {
+            at: Ts::from_millis(ms),
+            who: "demo",
+            text: text.to_owned(),
+        };
+        let texts = |lines: Vec<Line>| lines.into_iter().map(|l| l.text).collect::<Vec<_>>();
+        let mut story = Story::default();
+        let now = Ts::from_millis(10_000);
+        let none = story.in_order(vec![line(9_900, "second")], now, false);
+        assert_eq!(texts(none), Vec::<String>::new());
+        let none = story.in_order(vec![line(9_800, "first")], now.plus_millis(200), false);
+        assert_eq!(texts(none), Vec::<String>::new());
+        let both = story.in_order(vec![line(11_000, "third")], now.plus_millis(2_000), false);
+        assert_eq!(texts(both), ["first", "second"]);
+        let rest = story.in_order(Vec::new(), now.plus_millis(2_000), true);
+        assert_eq!(texts(rest), ["third"]);
     }
 
     #[test]

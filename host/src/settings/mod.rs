@@ -56,6 +56,8 @@ pub struct Settings {
     pub sqlite_full_sync: bool,
     /// Connections of the main Postgres pool.
     pub max_connections: u32,
+    /// On a database that belongs to others: makes no administrator and brings no key of its own.
+    pub guest: bool,
 }
 
 /// The default data folder.
@@ -103,6 +105,7 @@ impl Settings {
             log_format,
             sqlite_full_sync: file.sqlite_full_sync.unwrap_or(false),
             max_connections: file.max_connections.unwrap_or(10),
+            guest: false,
         })
     }
 
@@ -151,6 +154,16 @@ pub fn sqlite_url(data_dir: &Path) -> anyhow::Result<String> {
             .replace('?', "%3F")
             .replace('#', "%23")
     ))
+}
+
+/// The file of a SQLite URL, as [`sqlite_url`] writes it.
+pub fn sqlite_path(url: &str) -> PathBuf {
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = path.split('?').next().unwrap_or(path);
+    path.replace("%23", "#")
+        .replace("%3F", "?")
+        .replace("%25", "%")
+        .into()
 }
 
 /// A database URL without its password, for messages.
@@ -214,6 +227,9 @@ mod tests {
             database_url: Some("mysql://x".into()),
             ..Default::default()
         };
+        let odd = Path::new("a?b#c%d");
+        let url = sqlite_url(odd).unwrap();
+        assert_eq!(sqlite_path(&url), odd.join("signalbox.db"));
         let e = Settings::load(&args, None, None, None)
             .unwrap_err()
             .to_string();

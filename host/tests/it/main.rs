@@ -2,6 +2,8 @@
 
 mod apply;
 mod bad_input;
+mod demo;
 mod kill;
 mod support;
+mod tokens;
 mod two_nodes;
