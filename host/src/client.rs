@@ -35,6 +35,11 @@ impl std::fmt::Display for Refused {
                 e["message"].as_str().unwrap_or("")
             )?;
         }
+        if self.status.is_server_error()
+            && let Some(id) = self.problem["instance"].as_str()
+        {
+            write!(f, " (request {id})")?;
+        }
         Ok(())
     }
 }

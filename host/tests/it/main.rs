@@ -2,6 +2,7 @@
 
 mod apply;
 mod bad_input;
+mod conventions;
 mod demo;
 mod kill;
 mod support;

@@ -4,9 +4,11 @@
 mod body;
 mod page;
 mod problem;
+mod request_id;
 mod routes;
 
 pub use body::{ApiJson, ApiQuery, parse_body};
 pub use page::{Cursor, Page, PageQuery, fingerprint};
 pub use problem::{FieldError, Problem};
+pub use request_id::{request_id, with_request_id};
 pub use routes::{RouteInfo, Routes};
