@@ -149,13 +149,24 @@ async fn list(
     let page = Page::cut(items, limit, &print, |s: &Summary| {
         (s.sort_key(), s.id.to_string())
     });
+    let ids: Vec<AutomationId> = page.items.iter().map(|s| s.id).collect();
+    let mut definitions = store.definitions(&ids).await.map_err(of_store)?;
     let mut items = Vec::with_capacity(page.items.len());
     for summary in page.items {
-        items.push(if whole {
-            full(&api, &store.get(summary.id).await.map_err(of_store)?)
-        } else {
-            json!(summary)
-        });
+        // One that was deleted in between is left out.
+        let Some(definition) = definitions.remove(&summary.id) else {
+            continue;
+        };
+        let automation = Automation {
+            summary,
+            definition,
+        };
+        let mut item = full(&api, &automation);
+        if !whole && let Some(fields) = item.as_object_mut() {
+            fields.shift_remove("definition");
+            fields.shift_remove("issues");
+        }
+        items.push(item);
     }
     let mut answer = json!({"items": items});
     if let Some(cursor) = page.next_cursor {
@@ -247,7 +258,7 @@ async fn write(
     api: &Api,
     id: AutomationId,
     change: AutomationChange,
-    version: i64,
+    version: Option<i64>,
 ) -> Result<Response, Problem> {
     let store = api.engine.automations();
     let current = store.get(id).await.map_err(of_store)?;
@@ -263,7 +274,7 @@ async fn write(
     }
     let actor = RequestContext::current().actor;
     let stored = store
-        .update(id, Some(version), change, &actor)
+        .update(id, version, change, &actor)
         .await
         .map_err(of_store)?;
     let a = stored.automation;
@@ -341,7 +352,7 @@ async fn delete(
     }
     api.engine
         .automations()
-        .delete(id, Some(version))
+        .delete(id, version)
         .await
         .map_err(of_store)?;
     Ok(StatusCode::NO_CONTENT)

@@ -61,3 +61,41 @@ async fn every_answer_carries_the_id_of_its_request() {
     let fine = fine.send().await.expect("an answer");
     assert!(fine.status().is_success() && fine.headers().contains_key("x-request-id"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scheme_is_read_in_any_case_and_a_star_matches_any_version() {
+    let w = World::start().await;
+    let send = async |request: RequestBuilder| -> (u16, Value) {
+        let request = request.header("authorization", format!("bEARER {}", w.token));
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    };
+    let definition =
+        json!({"name": "a", "triggers": [{"event": "catalog.created"}], "actions": []});
+    let create = w.request(Method::POST, "/automations");
+    let (status, made) = send(create.json(&json!({"definition": definition}))).await;
+    assert_eq!(status, 201, "{made}");
+    let path = format!("/automations/{}", made["id"].as_str().expect("an id"));
+    let rename = |name: &str| {
+        let request = w.request(Method::PATCH, &path);
+        request.json(&json!({"name": name}))
+    };
+    for (version, expected) in [
+        ("*", 200),
+        ("\"1\"", 412),
+        ("\"2\"", 200),
+        ("nonsense", 412),
+    ] {
+        let (status, answer) = send(rename(version).header("if-match", version)).await;
+        assert_eq!(status, expected, "{version}: {answer}");
+    }
+    assert_eq!(send(rename("x")).await.0, 428);
+    let (_, listed) = send(w.request(Method::GET, "/automations")).await;
+    let item = &listed["items"][0];
+    assert_eq!(
+        (&item["health"], item.get("definition")),
+        (&json!("ok"), None),
+        "{item}"
+    );
+}
