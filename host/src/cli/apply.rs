@@ -11,7 +11,7 @@ use std::{
 /// Checks and tries everything, then shows the plan, then asks, then writes.
 pub async fn run(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     let sources = apply::read_paths(&args.paths)?;
-    let client = Client::new(&Remote::from(&args.remote))?;
+    let client = Client::new(&Remote::load(&args.remote)?)?;
     let (checked, plan) = apply::prepare(&client, sources).await?;
     let color = std::io::stderr().is_terminal();
     let report = checked.render(color);

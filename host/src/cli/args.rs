@@ -132,14 +132,10 @@ pub struct EvalArgs {
 /// How a command finds the server.
 #[derive(Debug, Args, Clone)]
 pub struct RemoteArgs {
-    /// The server's address.
-    #[arg(
-        long,
-        env = "SIGNALBOX_SERVER",
-        default_value = "http://127.0.0.1:8080",
-        value_name = "URL"
-    )]
-    pub server: String,
+    /// The server's address [default: where the configuration file says it listens, else
+    /// http://127.0.0.1:8080].
+    #[arg(long, env = "SIGNALBOX_SERVER", value_name = "URL")]
+    pub server: Option<String>,
     /// API token; by default the administrator token in the data folder.
     #[arg(
         long,
@@ -151,6 +147,9 @@ pub struct RemoteArgs {
     /// The data folder with the administrator token [default: ./signalbox-data].
     #[arg(long, env = "SIGNALBOX_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The server's configuration file, for its address and data folder.
+    #[arg(long, env = "SIGNALBOX_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Print JSON as the API answers it.
     #[arg(long)]
     pub json: bool,

@@ -20,13 +20,37 @@ pub struct Remote {
     pub data_dir: PathBuf,
 }
 
-impl From<&RemoteArgs> for Remote {
-    fn from(a: &RemoteArgs) -> Self {
-        Self {
-            server: a.server.clone(),
+impl Remote {
+    /// Merges the server's configuration file, environment and flags.
+    pub fn load(a: &RemoteArgs) -> anyhow::Result<Self> {
+        let file = FileSettings::read_if_given(a.config.as_deref())?;
+        let server = match (&a.server, &file.listen) {
+            (Some(given), _) => given.clone(),
+            (None, Some(listen)) => format!("http://{}", reachable(listen)),
+            (None, None) => format!("http://{DEFAULT_LISTEN}"),
+        };
+        let data_dir = a.data_dir.clone().or(file.data_dir);
+        Ok(Self {
+            server,
             token: a.token.clone(),
-            data_dir: a.data_dir.clone().unwrap_or_else(default_data_dir),
+            data_dir: data_dir.unwrap_or_else(default_data_dir),
+        })
+    }
+}
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+
+/// The address at which a server that listens there is reached from this machine.
+fn reachable(listen: &str) -> String {
+    match listen.parse::<std::net::SocketAddr>() {
+        Ok(mut address) if address.ip().is_unspecified() => {
+            address.set_ip(match address.is_ipv4() {
+                true => std::net::Ipv4Addr::LOCALHOST.into(),
+                false => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+            address.to_string()
         }
+        _ => listen.to_owned(),
     }
 }
 
@@ -73,10 +97,7 @@ impl Settings {
         log: Option<&str>,
         log_format: Option<&str>,
     ) -> anyhow::Result<Self> {
-        let file = match &args.config {
-            Some(path) => FileSettings::read(path)?,
-            None => FileSettings::default(),
-        };
+        let file = FileSettings::read_if_given(args.config.as_deref())?;
         let data_dir = args
             .data_dir
             .clone()
@@ -97,7 +118,7 @@ impl Settings {
             listen: listen
                 .map(str::to_owned)
                 .or(file.listen)
-                .unwrap_or_else(|| "127.0.0.1:8080".into()),
+                .unwrap_or_else(|| DEFAULT_LISTEN.into()),
             log: log
                 .map(str::to_owned)
                 .or(file.log)
@@ -219,6 +240,25 @@ mod tests {
             ("127.0.0.1:1", "/from/flag")
         );
         assert_eq!(s.database_url, "sqlite:///from/flag/signalbox.db");
+    }
+
+    #[test]
+    fn commands_find_the_server_of_a_configuration_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("signalbox.yaml");
+        std::fs::write(&path, "listen: 0.0.0.0:9000\ndata_dir: /from/file\n").unwrap();
+        let args = |server: Option<&str>| RemoteArgs {
+            server: server.map(str::to_owned),
+            token: None,
+            data_dir: None,
+            config: Some(path.clone()),
+            json: false,
+        };
+        let found = Remote::load(&args(None)).unwrap();
+        assert_eq!(found.server, "http://127.0.0.1:9000");
+        assert_eq!(found.data_dir, Path::new("/from/file"));
+        let given = Remote::load(&args(Some("http://elsewhere:1"))).unwrap();
+        assert_eq!(given.server, "http://elsewhere:1");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Tokens and keys: lost ones are replaced, and nodes of one database agree on the key.
 
 use crate::support::{Server, binary, free_address};
+use signalbox::client::Client;
 use std::{fs, process::Output};
 use test_kit::TestDb;
 
@@ -91,4 +92,13 @@ async fn a_second_node_starts_with_the_key_of_the_first_and_with_no_other() {
     assert!(!run(&key).status.success());
     assert!(run(&[&key[..], &["--replace"]].concat()).status.success());
     assert!(run(&key).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_none_is_answered_with_one_that_is() {
+    for wrong in ["nonsense", "localhost:8080", "ftp://x", "http://"] {
+        let error = Client::with_token(wrong, "sb_x").err();
+        let error = error.map(|e| e.to_string()).unwrap_or_default();
+        assert!(error.contains("http://127.0.0.1:8080"), "{wrong}: {error}");
+    }
 }
