@@ -18,6 +18,7 @@ pub mod config;
 mod context;
 pub mod core;
 pub mod db;
+pub mod dry_run;
 mod error;
 pub mod extension;
 pub mod fail;

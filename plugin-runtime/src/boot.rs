@@ -7,7 +7,8 @@
 //! ```
 
 use crate::{
-    BootError, Builder, Runtime, builder::Parts, clock_sync, host::Host, order, runtime::Booted,
+    BootError, Builder, ConfigKey, Runtime, builder::Parts, clock_sync, config::claim, host::Host,
+    order, runtime::Booted,
 };
 use migrations::{Migrator, Owner};
 use plugin_api::{
@@ -17,9 +18,10 @@ use plugin_api::{
 use std::{collections::HashSet, sync::Arc};
 
 pub(crate) async fn boot(builder: Builder) -> Result<Runtime, BootError> {
-    let (parts, plugins) = builder.assemble()?;
+    let (mut parts, plugins) = builder.assemble()?;
+    let key = parts.config_key.take();
     let mut runtime = Runtime::new(parts);
-    match phases(&mut runtime, plugins).await {
+    match phases(&mut runtime, plugins, key).await {
         Ok(()) => {
             describe(&runtime);
             runtime.host.readiness.ready();
@@ -40,7 +42,11 @@ pub(crate) async fn boot(builder: Builder) -> Result<Runtime, BootError> {
     }
 }
 
-async fn phases(runtime: &mut Runtime, plugins: Vec<Box<dyn Plugin>>) -> Result<(), BootError> {
+async fn phases(
+    runtime: &mut Runtime,
+    plugins: Vec<Box<dyn Plugin>>,
+    key: Option<ConfigKey>,
+) -> Result<(), BootError> {
     let host = runtime.host.clone();
     let registered = register(&host, plugins)?;
     let registered = sort(&host, registered)?;
@@ -53,6 +59,13 @@ async fn phases(runtime: &mut Runtime, plugins: Vec<Box<dyn Plugin>>) -> Result<
             source: Box::new(e),
         })?;
     sync_clock(runtime).await?;
+    if let Some(key) = key {
+        let claimed = claim::claim(&host.db, &*host.clock, &key).await;
+        claimed.map_err(|e| BootError::Framework {
+            what: "the key of secret config fields",
+            source: e.into(),
+        })?;
+    }
     for plugin in registered {
         migrate(&host, &migrator, &plugin.id).await?;
         // From here on it must be cleaned up, even if `init` fails half-way.

@@ -34,6 +34,10 @@ pub enum Command {
     Why(WhyArgs),
     /// Show whether the server is ready and what its loops do.
     Status(RemoteArgs),
+    /// Issue a new administrator token, for when the first is lost.
+    Token(TokenArgs),
+    /// Compare this node's key of secret settings with the database's.
+    Key(KeyArgs),
     /// Look at or run database migrations.
     Migrate(MigrateArgs),
 }
@@ -145,14 +149,10 @@ pub struct EvalArgs {
 /// How a command finds the server.
 #[derive(Debug, Args, Clone)]
 pub struct RemoteArgs {
-    /// The server's address.
-    #[arg(
-        long,
-        env = "SIGNALBOX_SERVER",
-        default_value = "http://127.0.0.1:8080",
-        value_name = "URL"
-    )]
-    pub server: String,
+    /// The server's address [default: where the configuration file says it listens, else
+    /// http://127.0.0.1:8080].
+    #[arg(long, env = "SIGNALBOX_SERVER", value_name = "URL")]
+    pub server: Option<String>,
     /// API token; by default the administrator token in the data folder.
     #[arg(
         long,
@@ -164,6 +164,9 @@ pub struct RemoteArgs {
     /// The data folder with the administrator token [default: ./signalbox-data].
     #[arg(long, env = "SIGNALBOX_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The server's configuration file, for its address and data folder.
+    #[arg(long, env = "SIGNALBOX_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Print JSON as the API answers it.
     #[arg(long)]
     pub json: bool,
@@ -288,6 +291,25 @@ pub struct WhyArgs {
     /// The server.
     #[command(flatten)]
     pub remote: RemoteArgs,
+}
+
+/// `token`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Data and database.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+/// `key`.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Make this node's key the database's. Secrets stored with another key cannot be read any more.
+    #[arg(long)]
+    pub replace: bool,
+    /// Data and database.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 }
 
 /// `migrate`.

@@ -110,6 +110,7 @@ async fn one(args: &DemoArgs, data_dir: PathBuf, clock: &dyn Clock) -> anyhow::R
         max_connections: 10,
         lease_seconds: DEFAULT_LEASE_SECONDS,
         retention: RetentionSettings::default(),
+        guest: args.database_url.is_some(),
     };
     server::logging(&settings)?;
     let running = server::start(&settings).await?;

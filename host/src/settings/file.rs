@@ -44,6 +44,11 @@ const KEYS: [&str; 9] = [
 ];
 
 impl FileSettings {
+    /// Reads the file if one is named; without one nothing is set.
+    pub fn read_if_given(path: Option<&Path>) -> anyhow::Result<Self> {
+        path.map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -136,7 +141,8 @@ impl FileSettings {
                 );
                 found.push(
                     Diagnostic::error("unknown_field", at, format!("{unknown} is not a setting"))
-                        .help(help),
+                        .help(help)
+                        .on_key(),
                 );
             }
         }
