@@ -1,4 +1,4 @@
-//! `catalog.update_metadata`.
+//! The action `catalog.update_metadata`: it merges what it is given, also when several run at once.
 
 use crate::world::{boot, system};
 use automation_core::store::Source;
