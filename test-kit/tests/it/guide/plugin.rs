@@ -66,7 +66,6 @@ impl Registered for Running {
     /// Migrations have run; the own database and declared services are usable.
     async fn init(&self, ctx: &InitCtx) -> Result<(), BoxError> {
         let store = Store {
-            db: ctx.database(),
             clock: ctx.clock(),
             handle: self.handle.clone(),
             hooks: ctx.hooks(),

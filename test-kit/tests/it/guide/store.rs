@@ -5,7 +5,7 @@ use super::{
     trigger::{MEASURED, Measured},
 };
 use automation_entity::{EntityHandle, MutateError, MutateOpts};
-use plugin_api::{BoxError, Clock, Conn, Db, Migration, ServiceRef, Ts, Tx, hook::Hooks};
+use plugin_api::{BoxError, Clock, Conn, Migration, ServiceRef, Ts, Tx, hook::Hooks};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -55,7 +55,6 @@ pub async fn by_ids(mut at: Conn<'_>, ids: &[String]) -> Result<Vec<Row>, BoxErr
 /// Writes backups.
 #[derive(Clone)]
 pub struct Store {
-    pub db: Db,
     pub clock: Arc<dyn Clock>,
     pub handle: EntityHandle<Backup>,
     pub hooks: Hooks,

@@ -121,6 +121,8 @@ both_engines! {
         let automation = automation(&node, BAD_FOR_HALF_AN_HOUR).await;
         finished(&node, "nightly", Status::Failed, 0.0).await;
         eventually(async || armed(&node, automation).await == 1, "it is armed").await;
+        // A look cancels only what was armed before it began.
+        node.clock().advance(Duration::from_secs(60));
         finished(&node, "nightly", Status::Ok, 500.0).await;
         eventually(async || armed(&node, automation).await == 0, "it is cancelled").await;
         node.shutdown().await;
