@@ -33,6 +33,9 @@ pub struct Args {
     /// One after the other in this process, for a profiler. Memory then counts what came before.
     #[arg(long)]
     pub here: bool,
+    /// Boots a node on this database, looks at it, and ends.
+    #[arg(long, hide = true, value_name = "URL")]
+    pub probe: Option<String>,
 }
 
 /// What `--database` names.

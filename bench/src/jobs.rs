@@ -7,7 +7,7 @@
 use crate::{
     args::Args,
     database::Target,
-    entity, queue,
+    engine, entity, probe, queue,
     report::{Row, table},
     statements, template,
 };
@@ -57,7 +57,9 @@ const TEMPLATE: Workload = Workload {
 };
 
 fn workloads() -> impl Iterator<Item = &'static Workload> {
-    [&TEMPLATE, &queue::WORKLOAD, &entity::WORKLOAD].into_iter()
+    [&TEMPLATE, &queue::WORKLOAD, &entity::WORKLOAD]
+        .into_iter()
+        .chain(engine::WORKLOADS.iter().copied())
 }
 
 /// Groups measured when none is named.
@@ -92,6 +94,9 @@ pub fn run(args: Args) -> Result<Vec<String>> {
             println!("{:<9} {:<12} {}", w.group, w.name, w.about);
         }
         return Ok(Vec::new());
+    }
+    if let Some(url) = &args.probe {
+        return probe::run(url, &args.targets(), args.seconds > 0.0).map(|()| Vec::new());
     }
     let jobs = chosen(&args)?;
     if !args.json {
@@ -234,10 +239,17 @@ mod tests {
         let usual = names(&[]);
         assert_eq!(usual[0], "template");
         assert!(usual.contains(&"entity on postgres".to_owned()));
+        assert!(!usual.iter().any(|n| n.starts_with("engine")));
         assert_eq!(
-            names(&["queue", "--database", "sqlite-full"]),
-            ["queue on sqlite-full"]
+            names(&["engine", "single", "--database", "sqlite-full"]),
+            ["engine single on sqlite-full"]
         );
+        assert_eq!(
+            names(&["queue", "backlog", "--database", "postgres"]),
+            ["queue on postgres", "engine backlog on postgres"]
+        );
+        assert_eq!(names(&["nodes"]), ["engine nodes on postgres"]);
+        assert!(names(&["engine"]).len() > 10);
         let args = Args::try_parse_from(["bench", "nothing"]).unwrap();
         assert!(chosen(&args).is_err());
     }

@@ -6,31 +6,29 @@
 //! to standard error, the rows as JSON, one a line, to standard output.
 //!
 //! ```text
-//!  args ─▶ jobs ─▶ one process each ─▶ group (template · queue · entity) ─▶ rows ─▶ table, JSON
+//!  args ─▶ jobs ─▶ one process each ─▶ group (template · queue · entity · engine) ─▶ rows ─▶ table, JSON
 //!                                        │
 //!                                        ├─ database   a throw-away one, with its counters
 //!                                        ├─ world      the engine with a small plugin
 //!                                        └─ load       work kept in flight, or coming at a rate
 //! ```
 
-#![expect(
-    dead_code,
-    reason = "the workloads of the engine, which come next, use the rest"
-)]
-
 mod args;
 mod database;
+mod engine;
 mod entity;
 mod floor;
 mod jobs;
 mod load;
 mod meter;
+mod probe;
 mod queue;
 mod report;
 mod samples;
 mod statements;
 mod stopwatch;
 mod template;
+mod turns;
 mod usage;
 mod world;
 

@@ -3,9 +3,7 @@
 use crate::{
     database::{Counters, Scratch},
     report::Figure,
-    statements,
-    stopwatch::pause,
-    usage,
+    statements, usage,
 };
 use anyhow::Result;
 use std::{future::Future, time::Duration};
@@ -85,29 +83,4 @@ pub async fn statements_per(
     let counted = statements::stop();
     let per = counted as f64 / done?.max(1) as f64;
     Ok(Figure::new(format!("statements per {piece}"), per, ""))
-}
-
-/// What nothing costs: processor time and commits in a second without work.
-///
-/// # Errors
-/// When the counters cannot be read.
-pub async fn idle(scratch: &Scratch, time: Duration) -> Result<[Figure; 2]> {
-    let ((), used) = metered(scratch, async {
-        pause(time).await;
-        Ok(())
-    })
-    .await?;
-    let each = |total: f64| total / time.as_secs_f64();
-    Ok([
-        Figure::new(
-            "idle cpu per second",
-            each(used.cpu.as_secs_f64() * 1e3),
-            "ms",
-        ),
-        Figure::new(
-            "idle commits per second",
-            each(used.database.commits as f64),
-            "1/s",
-        ),
-    ])
 }

@@ -12,7 +12,7 @@ use plugin_api::{
     db::{DbConfig, Synchronous},
 };
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -76,8 +76,15 @@ pub struct Scratch {
 }
 
 enum Place {
-    Folder(tempfile::TempDir),
-    Server { url: String, name: String },
+    /// Somebody else's.
+    Elsewhere,
+    Folder {
+        _folder: tempfile::TempDir,
+    },
+    Server {
+        url: String,
+        name: String,
+    },
 }
 
 impl Scratch {
@@ -93,7 +100,7 @@ impl Scratch {
             return Ok(Self {
                 target,
                 url: format!("sqlite://{}", folder.path().join("bench.db").display()),
-                place: Place::Folder(folder),
+                place: Place::Folder { _folder: folder },
             });
         }
         static SERIAL: AtomicU32 = AtomicU32::new(0);
@@ -120,6 +127,20 @@ impl Scratch {
             url: with_database(&server, &name),
             place: Place::Server { url: server, name },
         })
+    }
+
+    /// A database that another process made and removes.
+    pub fn existing(target: Target, url: &str) -> Self {
+        Self {
+            target,
+            url: url.to_owned(),
+            place: Place::Elsewhere,
+        }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// What it is.
@@ -152,20 +173,12 @@ impl Scratch {
     /// # Errors
     /// When it cannot be asked.
     pub async fn counters(&self) -> Result<Counters> {
-        match &self.place {
-            Place::Folder(_) => Ok(counters::sqlite(&self.path_of("bench.db-shm"))),
-            Place::Server { .. } => {
-                let mut clients = self.clients(1).await?;
-                counters::postgres(&mut clients[0]).await
-            }
+        if self.target.is_postgres() {
+            let mut clients = self.clients(1).await?;
+            return counters::postgres(&mut clients[0]).await;
         }
-    }
-
-    fn path_of(&self, file: &str) -> PathBuf {
-        match &self.place {
-            Place::Folder(folder) => folder.path().join(file),
-            Place::Server { .. } => PathBuf::new(),
-        }
+        let file = self.url.trim_start_matches("sqlite://");
+        Ok(counters::sqlite(Path::new(&format!("{file}-shm"))))
     }
 
     /// Removes it.

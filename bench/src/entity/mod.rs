@@ -10,9 +10,10 @@ use crate::{
     database::{Scratch, Target},
     jobs::{Measured, Settings, Workload},
     load::Rate,
-    meter::{Used, metered, statements_per},
+    meter::statements_per,
     report::{Figure, Row},
     samples::Samples,
+    turns::in_turns,
     world::{ONE_ACTION, World, thing},
 };
 use anyhow::Result;
@@ -28,9 +29,6 @@ pub const WORKLOAD: Workload = Workload {
     run: |target, settings| Box::pin(measure(target, settings)) as Measured,
 };
 
-/// Turns that the engine and its floor take.
-const TURNS: u32 = 3;
-
 async fn measure(target: Target, settings: Settings) -> Result<Vec<Row>> {
     let scratch = Scratch::create(target).await?;
     let world = Arc::new(World::boot(&scratch).await?);
@@ -42,34 +40,29 @@ async fn measure(target: Target, settings: Settings) -> Result<Vec<Row>> {
     sustained(&world, 16, time / 6).await?;
     let mut rows = Vec::new();
     for in_flight in [16, 256] {
-        let (mut rate, mut by_hand) = (Rate::default(), Rate::default());
-        let (mut used, mut calls) = (Used::default(), Samples::default());
-        for _ in 0..TURNS {
-            by_hand.add(floor.rate(time / TURNS).await?);
-            let turn = sustained(&world, in_flight, time / TURNS);
-            let ((of_turn, samples), cost) = metered(&scratch, turn).await?;
-            rate.add(of_turn);
-            calls.append(samples);
-            used.add(cost);
-        }
+        let turns = in_turns(
+            &scratch,
+            time,
+            async |time| floor.rate(time).await,
+            async |time| sustained(&world, in_flight, time).await,
+        )
+        .await?;
         let statements = statements_per("event", async {
             Ok(sustained(&world, in_flight, time / 6).await?.0.done)
         })
         .await?;
-        let done = Figure::new("changes to runs that ended", rate.per_second(), "1/s");
+        let done = Figure::new("changes to ended runs", turns.rate.per_second(), "1/s");
         rows.push(
             Row::new("entity", format!("{in_flight} in flight"), target.name())
-                .with(done.beside(floor::NAME, by_hand.per_second()))
-                .with_all(latencies(&calls))
-                .with_all(used.per("event", rate.done))
+                .with(done.beside(floor::NAME, turns.floor.per_second()))
+                .with_all(latencies(&turns.samples))
+                .with_all(turns.used.per("event", turns.rate.done))
                 .with(statements),
         );
     }
     let (_, calls) = sustained(&world, 1, time / 2).await?;
     rows.push(Row::new("entity", "one at a time", target.name()).with_all(latencies(&calls)));
-    if let Ok(world) = Arc::try_unwrap(world) {
-        world.shutdown().await;
-    }
+    World::close(world).await;
     floor.discard().await?;
     scratch.discard().await?;
     Ok(rows)

@@ -10,10 +10,11 @@ use crate::{
     database::{Scratch, Target},
     jobs::{Measured, Settings, Workload},
     load::{self, Rate},
-    meter::{Used, metered, statements_per},
+    meter::statements_per,
     report::{Figure, Row},
     samples::Samples,
     stopwatch::{Moment, within},
+    turns::in_turns,
     world::World,
 };
 use anyhow::Result;
@@ -37,9 +38,6 @@ pub const WORKLOAD: Workload = Workload {
 
 /// How many enqueue calls are on their way at a time, and how many jobs each has.
 const LOADS: [(usize, usize); 3] = [(16, 1), (256, 1), (4, 100)];
-
-/// Turns that the queue and its floor take.
-const TURNS: u32 = 3;
 
 async fn measure(target: Target, settings: Settings) -> Result<Vec<Row>> {
     let scratch = Scratch::create(target).await?;
@@ -89,16 +87,13 @@ impl Bench {
         jobs: usize,
         time: Duration,
     ) -> Result<Row> {
-        let (mut rate, mut by_hand) = (Rate::default(), Rate::default());
-        let (mut used, mut samples) = (Used::default(), Samples::default());
-        for _ in 0..TURNS {
-            by_hand.add(floor.rate(time / TURNS).await?);
-            let turn = self.turn(clients, jobs, time / TURNS);
-            let ((of_turn, took), cost) = metered(scratch, turn).await?;
-            rate.add(of_turn);
-            samples.append(took);
-            used.add(cost);
-        }
+        let turns = in_turns(
+            scratch,
+            time,
+            async |time| floor.rate(time).await,
+            async |time| self.turn(clients, jobs, time).await,
+        )
+        .await?;
         let statements = statements_per("job", async {
             Ok(self.turn(clients, jobs, time / 6).await?.0.done)
         })
@@ -110,12 +105,12 @@ impl Bench {
         };
         Ok(Row::new("queue", case, scratch.target().name())
             .with(
-                Figure::new("enqueued and handled", rate.per_second(), "1/s")
-                    .beside(floor::NAME, by_hand.per_second()),
+                Figure::new("enqueued and handled", turns.rate.per_second(), "1/s")
+                    .beside(floor::NAME, turns.floor.per_second()),
             )
-            .with(Figure::new("p50", samples.percentile(0.5), "ms"))
-            .with(Figure::new("p99", samples.percentile(0.99), "ms"))
-            .with_all(used.per("job", rate.done))
+            .with(Figure::new("p50", turns.samples.percentile(0.5), "ms"))
+            .with(Figure::new("p99", turns.samples.percentile(0.99), "ms"))
+            .with_all(turns.used.per("job", turns.rate.done))
             .with(statements))
     }
 

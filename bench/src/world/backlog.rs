@@ -1,6 +1,7 @@
 //! Many changes at once: what stands in the outbox when a node comes up after everybody else was writing.
 
 use super::{World, thing::Thing};
+use crate::stopwatch::Moment;
 use anyhow::{Context, Result};
 use automation_entity::{EntityChanged, EntityState, OUTBOX_HINT};
 use plugin_api::{Actor, Clock, Doc, Id, Ts};
@@ -25,20 +26,21 @@ const CHUNK: usize = 1000;
 
 impl World {
     /// Puts one change of each of these things into the outbox, in one transaction; the engine sees them when it commits.
-    /// A change of `status` means what the status says, one without is a tick.
+    /// A change of `status` means what the status says, one without is a tick. Answers when the commit began.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn fill_outbox(&self, things: &[String], status: Option<&str>) -> Result<()> {
+    pub async fn fill_outbox(&self, things: &[String], status: Option<&str>) -> Result<Moment> {
         let hints = self.parts.hints.get().context("no hints")?;
         let mut tx = self.db().begin().await?;
         for chunk in things.chunks(CHUNK) {
             let rows: Vec<Change> = chunk.iter().map(|id| self.row(id, status)).collect();
             tx.sql(FILL).rows(&rows).execute().await?;
         }
+        let begun = Moment::now();
         tx.commit().await?;
         hints.notify(OUTBOX_HINT);
-        Ok(())
+        Ok(begun)
     }
 
     fn row(&self, id: &str, status: Option<&str>) -> Change {

@@ -8,7 +8,7 @@ mod progress;
 mod thing;
 
 use plugin::Ping;
-pub use progress::{Progress, Timing};
+pub use progress::{Progress, Ticket, Timing};
 
 use crate::{
     database::Scratch,
@@ -113,11 +113,6 @@ impl World {
             boot,
             ticks: AtomicI64::new(0),
         })
-    }
-
-    /// The running engine.
-    pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine
     }
 
     /// The framework's database.
@@ -298,6 +293,15 @@ impl World {
             Ok(())
         })
         .await?
+    }
+
+    /// As [`World::shutdown`], of a node that nobody else uses any more.
+    pub async fn close(world: Arc<World>) {
+        match Arc::try_unwrap(world) {
+            Ok(world) => world.shutdown().await,
+            // The process is about to end with it.
+            Err(_) => eprintln!("A node is still in use and was not shut down."),
+        }
     }
 
     /// Stops in good order.
