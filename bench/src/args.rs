@@ -27,6 +27,9 @@ pub struct Args {
     /// JSON only, without the table on standard error.
     #[arg(long)]
     pub json: bool,
+    /// Prints the statements of one piece of work, by the time they take, on standard error.
+    #[arg(long)]
+    pub statements: bool,
     /// Lists what there is to measure, and ends.
     #[arg(long)]
     pub list: bool,

@@ -174,7 +174,7 @@ fn here(job: &Job, args: &Args) -> Result<()> {
         seconds: args.seconds,
         full: args.full,
     };
-    statements::install();
+    statements::install(args.statements);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -201,6 +201,7 @@ fn child(job: &Job, args: &Args) -> Result<()> {
     command
         .args(["--seconds", &args.seconds.to_string(), "--json"])
         .args(args.full.then_some("--full"))
+        .args(args.statements.then_some("--statements"))
         .stdout(Stdio::piped());
     let mut process = command.spawn().context("a process could not be started")?;
     if let Some(stdout) = process.stdout.take() {

@@ -80,7 +80,8 @@ pub async fn statements_per(
 ) -> Result<Figure> {
     statements::start();
     let done = phase.await;
-    let counted = statements::stop();
+    let pieces = *done.as_ref().unwrap_or(&0);
+    let counted = statements::stop(piece, pieces);
     let per = counted as f64 / done?.max(1) as f64;
     Ok(Figure::new(format!("statements per {piece}"), per, ""))
 }

@@ -4,6 +4,7 @@ use super::stage::{Stage, latencies, ticks};
 use crate::{
     database::Target,
     jobs::{Measured, Settings, Workload},
+    meter::statements_per,
     report::{Figure, Row},
     turns::in_turns,
 };
@@ -58,6 +59,10 @@ async fn measure(target: Target, settings: Settings) -> Result<Vec<Row>> {
         .with_all(latencies(&turns.samples))
         .with_all(turns.used.per("event", turns.rate.done));
         if in_flight == 1 {
+            let counted = statements_per("event", async {
+                Ok(ticks(&many.world, 1, many.time / 3).await?.0.done)
+            });
+            row = row.with(counted.await?);
             let more = turns.samples.percentile(0.5) - alone.percentile(0.5);
             row = row.with(Figure::new("999 filters more, p50", more, "ms").at_most(0.5));
         }

@@ -4,6 +4,7 @@ use super::stage::{Stage, latencies, ticks};
 use crate::{
     database::Target,
     jobs::{Measured, Settings, Workload},
+    meter::statements_per,
     report::{Figure, Row},
     samples::Samples,
     stopwatch::Moment,
@@ -56,11 +57,20 @@ async fn measure(target: Target, settings: Settings) -> Result<Vec<Row>> {
             async |time| ticks(&many.world, in_flight, time).await,
         )
         .await?;
+        let counted = statements_per("run", async {
+            Ok(ticks(&many.world, in_flight, many.time / 6).await?.0.done)
+        });
+        let statements = counted.await?;
         let runs = Figure::new("runs", turns.rate.per_second(), "1/s")
             .beside("none waiting", turns.floor.per_second())
             .at_least_of_floor(0.97);
         let case = format!("{waiting} waiting, {in_flight} in flight");
-        rows.push(Row::new("engine waiting", case, target.name()).with(runs));
+        rows.push(
+            Row::new("engine waiting", case, target.name())
+                .with(runs)
+                .with_all(turns.used.per("run", turns.rate.done))
+                .with(statements),
+        );
     }
     let look_up = look_up(many.world.db()).await?;
     let woken = wake(&many.world).await?;
