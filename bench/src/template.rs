@@ -4,26 +4,13 @@
 //! source every time, which is what the playground does. A figure is the best of a few slices, since whatever else the
 //! machine does can only make a slice slower. Beside each stands what the reference reached.
 
-use std::hint::black_box;
-use std::time::Duration;
-
+use crate::{
+    report::{Figure, Row},
+    stopwatch::Moment,
+};
 use serde_json::Value as Json;
+use std::{hint::black_box, time::Duration};
 use template_engine::{Env, Expression, Filters, Template};
-
-/// What one workload reached, in evaluations per second.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Row {
-    /// The workload's name.
-    pub workload: String,
-    /// Evaluating a program parsed before.
-    pub evaluate_per_second: f64,
-    /// What the reference reached at that.
-    pub reference_evaluate_per_second: f64,
-    /// Parsing and evaluating each time.
-    pub parse_and_run_per_second: f64,
-    /// What the reference reached at that.
-    pub reference_parse_and_run_per_second: f64,
-}
 
 /// Best of two JavaScript runtimes on a two-core machine: pre-parsed, and parse and run.
 const REFERENCE: [(&str, f64, f64); 4] = [
@@ -55,7 +42,7 @@ struct Workload {
 ///
 /// # Errors
 /// When the recorded workloads cannot be read, or one gives another answer than recorded.
-pub fn run(seconds_each: f64) -> anyhow::Result<Vec<Row>> {
+pub fn rows(seconds_each: f64) -> anyhow::Result<Vec<Row>> {
     let recorded = include_str!("../../template-engine/cases/bench-template.json");
     let Recorded { scope, workloads } = serde_json::from_str(recorded)?;
     let filters = Filters::default();
@@ -69,13 +56,19 @@ pub fn run(seconds_each: f64) -> anyhow::Result<Vec<Row>> {
         };
         let reference = REFERENCE.iter().find(|(name, ..)| *name == workload.name);
         let reference = reference.copied().unwrap_or(("", f64::NAN, f64::NAN));
-        rows.push(Row {
-            workload: workload.name.clone(),
-            evaluate_per_second: evaluate,
-            reference_evaluate_per_second: reference.1,
-            parse_and_run_per_second: parse_and_run,
-            reference_parse_and_run_per_second: reference.2,
-        });
+        rows.push(
+            Row::new("template", &workload.name, "")
+                .with(
+                    Figure::new("parsed before", evaluate, "1/s")
+                        .beside("the reference", reference.1)
+                        .at_least_of_floor(2.0),
+                )
+                .with(
+                    Figure::new("parsed each time", parse_and_run, "1/s")
+                        .beside("the reference", reference.2)
+                        .at_least_of_floor(10.0),
+                ),
+        );
     }
     Ok(rows)
 }
@@ -137,7 +130,7 @@ fn rate(slice: Duration, mut work: impl FnMut()) -> f64 {
     const BATCH: u32 = 500;
     let mut best = 0f64;
     for _ in 0..SLICES {
-        let started = monotonic();
+        let started = Moment::now();
         let mut runs = 0u64;
         let elapsed = loop {
             for _ in 0..BATCH {
@@ -152,10 +145,4 @@ fn rate(slice: Duration, mut work: impl FnMut()) -> f64 {
         best = best.max(runs as f64 / elapsed.as_secs_f64());
     }
     best
-}
-
-/// The stopwatch of this benchmark: real time is what it measures, a virtual clock would be meaningless.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn monotonic() -> std::time::Instant {
-    std::time::Instant::now()
 }
