@@ -59,6 +59,7 @@ impl World {
             actor: Actor::system(),
             occurred_at: at,
             change_id,
+            cause: None,
         };
         Change {
             change_id: Id(change_id),
