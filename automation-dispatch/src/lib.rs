@@ -30,10 +30,13 @@ mod dwell;
 mod engine;
 mod fire;
 mod gates;
+pub mod guards;
 mod manual;
 mod plugin;
 mod scope;
 mod shared;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod stage;
 pub mod store;
 mod sweep;

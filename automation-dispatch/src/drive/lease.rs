@@ -35,6 +35,8 @@ pub struct Acquired {
     pub run_id: RunId,
     /// The fence of everything its driver writes.
     pub epoch: i64,
+    /// When it was taken.
+    pub at: Ts,
     /// The walk tree with its variables.
     pub snapshot: Doc,
     /// `dispatch §9.4`.
@@ -67,6 +69,7 @@ pub async fn acquire(
         .map(|r| Acquired {
             run_id: r.run_id,
             epoch: r.lease_epoch,
+            at: now,
             snapshot: r.scope_snapshot,
             last_path: r.last_action_path,
         })

@@ -60,6 +60,7 @@ pub(super) async fn load(
         base: Arc::new(base_of(&record, live)),
         walk,
         resumed,
+        leased_at: acquired.at,
         first: if resumed {
             First::Fired
         } else {

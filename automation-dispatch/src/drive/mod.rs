@@ -9,10 +9,18 @@ mod call;
 mod lease;
 mod load;
 mod task;
+mod world;
 
 pub use crate::commit::apply::LEASE_MS;
 pub use lease::{ALL, Acquired, acquire, release_dead};
 pub(crate) use task::internal_error;
+pub(crate) use world::World;
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use {
+    call::RunFacts,
+    task::drive,
+    world::{Calling, Looking},
+};
 pub use task::{First, LiveRun, base_of};
 
 use crate::shared::Shared;
@@ -110,7 +118,7 @@ impl Drivers {
         }
     }
 
-    fn enter(
+    pub(crate) fn enter(
         &self,
         run: RunId,
         epoch: i64,
@@ -139,7 +147,7 @@ impl Drivers {
         Some((stopped, cancel, nudge))
     }
 
-    fn leave(&self, run: RunId, epoch: i64) {
+    pub(crate) fn leave(&self, run: RunId, epoch: i64) {
         let mut live = self.live.lock().expect("drivers");
         if live.get(&run).is_some_and(|h| h.epoch == epoch) {
             live.remove(&run);
@@ -156,7 +164,7 @@ impl Drivers {
         }
     }
 
-    fn held(&self) -> Vec<(RunId, i64)> {
+    pub(crate) fn held(&self) -> Vec<(RunId, i64)> {
         let live = self.live.lock().expect("drivers");
         live.iter().map(|(run, h)| (*run, h.epoch)).collect()
     }
