@@ -23,7 +23,7 @@ use std::{
 };
 
 /// What a call needs to know of its run.
-pub(super) struct RunFacts {
+pub struct RunFacts {
     pub head: RunHead,
     pub base: Arc<Base>,
     pub locals: Locals,
@@ -32,7 +32,7 @@ pub(super) struct RunFacts {
 }
 
 /// A line that an action wrote to the run log.
-pub(super) struct Line {
+pub struct Line {
     pub at: Ts,
     pub path: String,
     pub level: &'static str,
@@ -41,7 +41,7 @@ pub(super) struct Line {
 
 /// Lines not yet committed; they are written, masked, with the run's next commit.
 #[derive(Clone, Default)]
-pub(super) struct Lines(Arc<Mutex<Vec<Line>>>);
+pub struct Lines(Arc<Mutex<Vec<Line>>>);
 
 impl Lines {
     pub fn is_empty(&self) -> bool {

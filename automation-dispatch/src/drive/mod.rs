@@ -13,12 +13,20 @@ mod patience;
 mod renew;
 mod task;
 mod times;
+mod world;
 
 pub use drivers::Drivers;
 pub use lease::{ALL, Acquired, acquire, release_dead};
 pub(crate) use patience::patiently;
 pub use renew::keep;
 pub(crate) use task::internal_error;
+pub(crate) use world::World;
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use {
+    call::RunFacts,
+    task::drive,
+    world::{Calling, Looking},
+};
 pub use task::{First, LiveRun, base_of};
 pub use times::{LeaseTimes, Proof};
 
