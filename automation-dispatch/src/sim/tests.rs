@@ -51,22 +51,24 @@ fn by_hand() {
         }
     }
     if let Some(most) = number("SIM_GUARDS") {
-        let one = std::env::var("SIM_GUARD").ok();
-        for guard in Guard::ALL {
-            if one.as_ref().is_none_or(|name| *name == format!("{guard:?}")) {
-                missed(guard, most, one.is_some());
+        match std::env::var("SIM_GUARD") {
+            Ok(names) => {
+                let wanted = |g: &Guard| names.split('+').any(|n| n == format!("{g:?}"));
+                let guards: Vec<Guard> = Guard::ALL.into_iter().filter(wanted).collect();
+                missed(&guards, most, true);
             }
+            Err(_) => Guard::ALL.into_iter().for_each(|g| missed(&[g], most, false)),
         }
     }
 }
 
-fn missed(guard: Guard, most: u64, traced: bool) {
-    let found = guards::without(&[guard], || {
+fn missed(out: &[Guard], most: u64, traced: bool) {
+    let found = guards::without(out, || {
         (0..most).find_map(|n| Some((n + 1, play(&schedule(FIRST + n), traced).err()?)))
     });
     match found {
-        Some((n, failure)) if traced => eprintln!("{guard:?}: after {n}\n{failure}"),
-        Some((n, failure)) => eprintln!("| {guard:?} | {n} | {} |", failure.broken),
-        None => eprintln!("| {guard:?} | not in {most} | |"),
+        Some((n, failure)) if traced => eprintln!("{out:?}: after {n}\n{failure}"),
+        Some((n, failure)) => eprintln!("| {out:?} | {n} | {} |", failure.broken),
+        None => eprintln!("| {out:?} | not in {most} | |"),
     }
 }
