@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         args.get(at + 1).cloned()
     };
     let number = |name: &str| text(name).and_then(|t| t.parse::<u64>().ok());
-    let clock = SystemClock::default();
+    let clock = SystemClock::new();
     let begun = clock.now().millis();
     let seed = number("--seed").unwrap_or_else(|| begun.unsigned_abs());
     if let Some(seed) = number("--replay") {

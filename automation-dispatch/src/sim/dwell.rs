@@ -109,6 +109,9 @@ async fn insert(node: &Node, tx: &mut Tx, row: Dwell) -> Result<bool, Aborted> {
         }
         tx.lock(Key::Dwell(id)).await?;
     }
+    if !tx.armed.insert(format!("{unique:?}")) {
+        return Ok(false);
+    }
     let id = DwellId::from(node.sim.uuid());
     let mut job = timer(id, Ts::from_millis(row.fire_at));
     if taken_out(Guard::DwellInJobId) {

@@ -23,7 +23,8 @@ pub fn is_calm(rng: &mut Rng) -> bool {
 
 const THINGS: [&str; 3] = ["t1", "t2", "t3"];
 const STATUSES: [&str; 3] = ["ok", "warn", "bad"];
-const EVENTS: [&str; 4] = ["test.ping", "test.level", "test.thing_bad", "test.thing_changed"];
+const EVENTS: [&str; 5] =
+    ["test.ping", "test.ping", "test.level", "test.thing_bad", "test.thing_changed"];
 
 /// Draws nodes and definitions.
 pub fn cast(rng: &mut Rng) -> Cast {
@@ -43,7 +44,7 @@ fn definition(rng: &mut Rng, n: usize) -> Value {
         "concurrency_scope": *rng.pick(&["automation", "context_key"]),
         "max_runs": rng.range(1, 3),
     });
-    if rng.one_in(4) {
+    if rng.one_in(8) {
         definition["conditions"] = json!([condition(rng)]);
     }
     if rng.one_in(6) {
@@ -156,7 +157,7 @@ fn action(rng: &mut Rng, depth: usize) -> Value {
                 let sequence = actions(rng, depth - 1);
                 let mut repeat = match rng.below(4) {
                     0 => json!({"count": rng.range(1, 3)}),
-                    1 => json!({"for_each": "[1, 2]"}),
+                    1 => json!({"for_each": "trigger.payload.list"}),
                     2 => json!({"while": "true", "max_iterations": 2}),
                     _ => json!({"until": "variables.x == 'never'", "max_iterations": 2}),
                 };
@@ -206,9 +207,9 @@ fn action(rng: &mut Rng, depth: usize) -> Value {
 /// Draws what is injected.
 pub fn plan(rng: &mut Rng, cast: &Cast, calm: bool) -> Vec<Item> {
     let mut at = START + 100;
-    let count = 6 + rng.below(24);
+    let count = 8 + rng.below(30);
     let mut items = Vec::new();
-    let faulty = if calm { 0 } else { 1 + rng.below(3) };
+    let faulty = if calm { 0 } else { 1 + rng.below(4) };
     for _ in 0..count {
         // Bursts, with pauses between them that let timers run.
         at += match rng.below(6) {
@@ -217,7 +218,7 @@ pub fn plan(rng: &mut Rng, cast: &Cast, calm: bool) -> Vec<Item> {
             2 => rng.range(1, 300),
             _ => 0,
         };
-        let what = if !calm && rng.below(10) < 2 * faulty { fault(rng) } else { outside(rng, cast) };
+        let what = if !calm && rng.below(10) < faulty { fault(rng) } else { outside(rng, cast) };
         items.push(Item { at, what });
     }
     items
@@ -229,7 +230,7 @@ fn outside(rng: &mut Rng, cast: &Cast) -> What {
     match rng.below(24) {
         0..=9 => What::Change(thing, (*rng.pick(&STATUSES)).to_owned()),
         10..=17 => {
-            let event = (*rng.pick(&EVENTS[..2])).to_owned();
+            let event = (*rng.pick(&EVENTS[..3])).to_owned();
             let key = if rng.one_in(4) { None } else { Some(thing) };
             What::Emit(event, key, rng.range(0, 4))
         }

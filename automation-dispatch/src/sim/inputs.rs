@@ -4,8 +4,8 @@ use super::{
     Sim,
     exec::Core,
     stage::{self, HOOK},
-    store::{self, tx::{CommitFault, Tx}},
-    sweep, waits, world,
+    store::tx::{CommitFault, Tx},
+    sweep, world,
 };
 use crate::automations::Automation;
 use automation_core::{AutomationId, RunId};
@@ -69,7 +69,6 @@ pub struct Plan {
     slow_until: i64,
     lose: u32,
     late: i64,
-    healed: bool,
 }
 
 impl Plan {
@@ -107,7 +106,7 @@ impl Plan {
         self.late
     }
     pub fn heal(&mut self) {
-        *self = Plan { healed: true, ..Plan::default() };
+        *self = Plan::default();
     }
 }
 
@@ -320,5 +319,4 @@ fn manual(sim: &Arc<Sim>, at: usize, key: Option<String>) {
             let _ = tx.commit().await;
         }
     }));
-    let _ = (waits::short, store::tx::Aborted);
 }

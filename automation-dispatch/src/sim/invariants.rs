@@ -309,13 +309,19 @@ pub fn swept(core: &mut Core, lock: LockId) {
     }
 }
 
-/// Nothing is left to happen.
-pub fn is_quiet(core: &Core) -> bool {
+/// Nothing is left to happen: runs are over, or wait for what nobody will do any more. A wait for a
+/// condition is given the time that the periodic re-check takes; `since` is when faults stopped.
+pub fn is_quiet(core: &Core, since: i64) -> bool {
     let store = &core.store;
+    let waits = |lock: &Lock| lock.fired.is_none() && lock.timeout_at.is_none();
+    let until = store.locks.values().any(|l| l.kind == "until");
     store.outbox.is_empty()
         && store.jobs.is_empty()
         && store.dwells.is_empty()
-        && store.runs.values().all(|r| !r.active())
+        && store.restarts.is_empty()
+        && store.runs.values().all(|r| r.status != "running")
+        && store.locks.values().all(waits)
+        && core.now > since + if until { 9 * 60_000 } else { 2 * 60_000 }
 }
 
 /// Checks that nothing is stuck once faults have stopped and time has passed.

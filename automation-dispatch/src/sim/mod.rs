@@ -209,14 +209,15 @@ pub fn play(schedule: &Schedule, traced: bool) -> Result<Told, Box<Failure>> {
     sim.play(end, !calm);
     sim.core().store.plan.heal();
     // Faults stop: everybody comes back, and time passes.
-    let until = sim.core().now + SETTLE_MS;
+    let since = sim.core().now;
+    let until = since + SETTLE_MS;
     loop {
         let minute = sim.core().now + 60_000;
         sim.play(minute, false);
         let mut core = sim.core();
         core.now = core.now.max(minute);
         let over = core.now >= until || !core.violations.is_empty() || core.steps > MAX_STEPS;
-        if over || invariants::is_quiet(&core) {
+        if over || invariants::is_quiet(&core, since) {
             break;
         }
     }

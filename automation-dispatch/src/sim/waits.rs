@@ -101,7 +101,6 @@ pub fn short(run: RunId) -> String {
 /// What became of a re-check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rechecked {
-    Gone,
     Resumed,
     StillWaiting(Option<i64>),
     Inconclusive,

@@ -61,6 +61,8 @@ pub struct Tx {
     mine: BTreeSet<Key>,
     /// Marks made here: visible to this transaction only.
     pub fired: BTreeSet<LockId>,
+    /// Dwells armed here, by their unique key.
+    pub armed: BTreeSet<String>,
     /// Leases taken here.
     pub acquired: BTreeMap<RunId, i64>,
 }
@@ -84,6 +86,7 @@ impl Tx {
             after: Vec::new(),
             mine: BTreeSet::new(),
             fired: BTreeSet::new(),
+            armed: BTreeSet::new(),
             acquired: BTreeMap::new(),
         };
         if node.sim.one_writer {
