@@ -18,7 +18,7 @@ use automation_core::{
 use axum::{
     Json,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use plugin_api::{
@@ -31,10 +31,10 @@ use serde_json::{Value, json};
 pub fn routes() -> Routes<Api> {
     Routes::new()
         .get("/automations", &READ, list)
-        .post("/automations", &MANAGE, create)
+        .rehearsable(Method::POST, "/automations", &MANAGE, create)
         .get("/automations/{id}", &READ, get)
-        .put("/automations/{id}", &MANAGE, put)
-        .patch("/automations/{id}", &MANAGE, change)
+        .rehearsable(Method::PUT, "/automations/{id}", &MANAGE, put)
+        .rehearsable(Method::PATCH, "/automations/{id}", &MANAGE, change)
         .delete("/automations/{id}", &MANAGE, delete)
         .get("/automations/{id}/definition", &READ, definition)
         .put("/automations/{id}/definition", &MANAGE, put_definition)
@@ -146,13 +146,24 @@ async fn list(
     let page = Page::cut(items, limit, &print, |s: &Summary| {
         (s.sort_key(), s.id.to_string())
     });
+    let ids: Vec<AutomationId> = page.items.iter().map(|s| s.id).collect();
+    let mut definitions = store.definitions(&ids).await.map_err(of_store)?;
     let mut items = Vec::with_capacity(page.items.len());
     for summary in page.items {
-        items.push(if whole {
-            full(&api, &store.get(summary.id).await.map_err(of_store)?)
-        } else {
-            json!(summary)
-        });
+        // One that was deleted in between is left out.
+        let Some(definition) = definitions.remove(&summary.id) else {
+            continue;
+        };
+        let automation = Automation {
+            summary,
+            definition,
+        };
+        let mut item = full(&api, &automation);
+        if !whole && let Some(fields) = item.as_object_mut() {
+            fields.shift_remove("definition");
+            fields.shift_remove("issues");
+        }
+        items.push(item);
     }
     let mut answer = json!({"items": items});
     if let Some(cursor) = page.next_cursor {
@@ -244,7 +255,7 @@ async fn write(
     api: &Api,
     id: AutomationId,
     change: AutomationChange,
-    version: i64,
+    version: Option<i64>,
 ) -> Result<Response, Problem> {
     let store = api.engine.automations();
     let current = store.get(id).await.map_err(of_store)?;
@@ -260,7 +271,7 @@ async fn write(
     }
     let actor = RequestContext::current().actor;
     let stored = store
-        .update(id, Some(version), change, &actor)
+        .update(id, version, change, &actor)
         .await
         .map_err(of_store)?;
     let a = stored.automation;
@@ -337,7 +348,7 @@ async fn delete(
     }
     api.engine
         .automations()
-        .delete(id, Some(version))
+        .delete(id, version)
         .await
         .map_err(of_store)?;
     Ok(StatusCode::NO_CONTENT)

@@ -66,8 +66,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for YamlOrJson<T> {
     }
 }
 
-/// The version in `If-Match`; a write without it is refused (`api §1.9`).
-pub struct IfMatch(pub i64);
+/// The version in `If-Match`, none for `*`: any version. A write without the header is refused
+/// (`api §1.9`).
+pub struct IfMatch(pub Option<i64>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
@@ -85,7 +86,10 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             .trim()
             .trim_start_matches("W/")
             .trim_matches('"');
-        text.parse().map(IfMatch).map_err(|_| {
+        if text == "*" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|v| Self(Some(v))).map_err(|_| {
             Problem::new(
                 StatusCode::PRECONDITION_FAILED,
                 "version_mismatch",

@@ -16,7 +16,11 @@ use automation_core::{
 use automation_entity::{
     EntityEngine, Newest, Transition, TransitionFilter, field_text, transitions,
 };
-use plugin_api::{BoxError, Clock, Conn, ServiceRef, Ts, db::DbError};
+use plugin_api::{
+    BoxError, Clock, Conn, ServiceRef, Ts,
+    db::DbError,
+    queue::{QueueDepth, QueueError},
+};
 use serde_json::Value;
 use std::sync::Arc;
 use template_engine::Filters;
@@ -188,6 +192,17 @@ impl Engine {
     pub fn load(&self) -> (usize, u64, u64) {
         let (batches, commits) = self.shared.committer.counters();
         (self.shared.drivers.count(), batches, commits)
+    }
+    /// How often this process has taken a run up, to start or to resume it, since it started.
+    pub fn drivers_begun(&self) -> u64 {
+        self.shared.drivers.begun()
+    }
+    /// Queues in which work waits.
+    ///
+    /// # Errors
+    /// When the backend does not answer.
+    pub async fn queue_depths(&self) -> Result<Vec<QueueDepth>, QueueError> {
+        self.shared.queues.depths().await
     }
     /// One cycle of the sweeper, now.
     pub async fn sweep(&self) -> u64 {

@@ -43,6 +43,7 @@ pub mod sim;
 mod stage;
 pub mod store;
 mod sweep;
+mod version;
 mod waits;
 mod walk;
 mod why;

@@ -232,8 +232,9 @@ impl Registered for Running {
             .expect("subscriptions")
             .append(&mut running);
         let report = ctx.status().register("automation.sweep");
+        let leases = ctx.status().register("automation.leases");
         self.tasks.lock().expect("tasks").extend([
-            plugin_api::spawn(drive::keep(shared.clone())),
+            plugin_api::spawn(drive::keep(shared.clone(), leases)),
             plugin_api::spawn(waits::listen(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),
@@ -262,6 +263,8 @@ impl Registered for Running {
         for subscription in running {
             subscription.unsubscribe().await;
         }
+        // Before the task that writes them is stopped in the middle of it.
+        why::flush(shared).await;
         for task in std::mem::take(&mut *self.tasks.lock().expect("tasks")) {
             task.abort();
         }

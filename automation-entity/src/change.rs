@@ -5,6 +5,9 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+/// The form in which changes travel; a later one will say so as `v`.
+pub(crate) const FORM: i64 = 1;
+
 /// A change. JSON keys are camelCase; unknown fields are ignored when reading, a missing or mistyped
 /// required one makes the document malformed, and whoever reads it drops it with a warning.
 #[derive(Clone, Debug, PartialEq, Serialize)]

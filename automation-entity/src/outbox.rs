@@ -4,11 +4,12 @@
 //! transaction, so a change leaves the outbox only when its effects are stored. Changes of one entity
 //! go in commit order: a row is not taken while an older one of its entity is parked, or held by
 //! another node. A batch that fails is made smaller until the bad row stands alone; that row is
-//! parked with growing pauses, for ever, and delays nobody but later changes of its own entity.
+//! parked with growing pauses, for ever, and delays nobody but later changes of its own entity. A row
+//! in a newer form than this program knows is parked as well, and stays for a newer node.
 
 use crate::{
     ENGINE, OUTBOX_HINT,
-    change::EntityChanged,
+    change::{EntityChanged, FORM},
     engine::{EntityDeps, EntityEngine},
     intents,
     subscribe::hook_of,
@@ -19,6 +20,7 @@ use plugin_api::{
     db::{DbError, is_unavailable},
     hints::HintListener,
     hook::HookBus,
+    skew::{self, Newer},
     status::LoopReporter,
 };
 use serde::Deserialize;
@@ -103,6 +105,8 @@ struct Failed {
     taken: usize,
     /// The database is not there: nothing is wrong with the rows.
     unavailable: bool,
+    /// Rows that only a newer program can read; the others are sound.
+    newer: Vec<i64>,
 }
 
 impl From<DbError> for Failed {
@@ -112,6 +116,7 @@ impl From<DbError> for Failed {
             error: e.into(),
             first: None,
             taken: 0,
+            newer: Vec::new(),
         }
     }
 }
@@ -214,6 +219,11 @@ impl Loop {
                             _ = stopped.wait_for(|s| *s) => {}
                             () = self.clock.sleep_until(until) => {}
                         }
+                    } else if !failed.newer.is_empty() {
+                        if let Err(error) = self.leave(&failed).await {
+                            tracing::warn!(%error, "Changes of a newer form could not be parked.");
+                            return Some(self.after(LONGEST_PAUSE));
+                        }
                     } else if failed.taken > 1 {
                         limit = (failed.taken as i64 / 2).max(1);
                     } else if let Err(error) = self.park(failed).await {
@@ -255,7 +265,24 @@ impl Loop {
             tx.rollback().await.ok();
             return Ok(Pass { routed: 0, behind });
         }
-        let changes: Vec<EntityChanged> = rows.iter().filter_map(decode).collect();
+        let mut changes: Vec<EntityChanged> = Vec::with_capacity(rows.len());
+        let mut newer: Vec<(i64, Newer)> = Vec::new();
+        for row in &rows {
+            match decode(row) {
+                Ok(change) => changes.extend(change),
+                Err(e) => newer.push((row.seq, e)),
+            }
+        }
+        if let Some((first, error)) = newer.first() {
+            tx.rollback().await.ok();
+            return Err(Failed {
+                first: Some(*first),
+                error: Box::new(error.clone()),
+                taken: rows.len(),
+                unavailable: false,
+                newer: newer.into_iter().map(|(seq, _)| seq).collect(),
+            });
+        }
         let done = async {
             plugin_api::fail::point("entity.route").await?;
             // A panic of the router is the fault of a row, and must not end the loop.
@@ -283,6 +310,7 @@ impl Loop {
                 error,
                 first: rows.first().map(|r| r.seq),
                 taken: rows.len(),
+                newer: Vec::new(),
             }),
         }
     }
@@ -303,6 +331,17 @@ impl Loop {
                 .emit_all(&ENGINE, &hook_of(kind), events, tx)
                 .await?;
         }
+        Ok(())
+    }
+
+    /// Parks the rows that only a newer program can read.
+    async fn leave(&mut self, failed: &Failed) -> Result<(), DbError> {
+        self.parked = true;
+        for seq in &failed.newer {
+            let query = self.db.sql(PARK).bind(self.clock.now()).bind(*seq);
+            let _: Option<i64> = query.optional().await?;
+        }
+        tracing::warn!(rows = failed.newer.len(), error = %failed.error, "An entity change cannot be read by this node.");
         Ok(())
     }
 
@@ -331,15 +370,18 @@ fn unavailable(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// A row that does not decode never will: it is dropped.
-fn decode(row: &Taken) -> Option<EntityChanged> {
+/// A row that does not decode never will: it is dropped, as none. One of a newer form is an error.
+fn decode(row: &Taken) -> Result<Option<EntityChanged>, Newer> {
     let text = row.payload.as_deref().unwrap_or_default();
     let parsed = serde_json::from_str::<serde_json::Value>(text);
+    if let Ok(document) = &parsed {
+        skew::check(document, FORM)?;
+    }
     match parsed.and_then(EntityChanged::deserialize) {
-        Ok(change) => Some(change),
+        Ok(change) => Ok(Some(change)),
         Err(error) => {
             tracing::warn!(seq = row.seq, change_id = %row.change_id, %error, "A malformed entity change was dropped from the outbox.");
-            None
+            Ok(None)
         }
     }
 }

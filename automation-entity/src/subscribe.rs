@@ -3,11 +3,15 @@
 //! They ride on an internal hook per kind that only the outbox loop emits, in the transaction that
 //! takes the change from the outbox; groups, retries and dead letters are the hook bus's.
 
-use crate::{change::EntityChanged, options::Delivery};
+use crate::{
+    change::{EntityChanged, FORM},
+    options::Delivery,
+};
 use plugin_api::{
     BoxError, PluginId,
     hook::{EventMeta, HookBus, HookMode, RawHookHandler},
     queue::{JobError, Subscription},
+    skew,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -134,6 +138,10 @@ struct Decoding {
 #[async_trait::async_trait]
 impl RawHookHandler for Decoding {
     async fn handle(&self, payload: Value, meta: EventMeta) -> Result<(), JobError> {
+        if let Err(newer) = skew::check(&payload, FORM) {
+            tracing::warn!(kind = %self.kind, plugin = %self.plugin, %newer, "An entity change cannot be read by this node.");
+            return Err(JobError::Defer(skew::LEAVE_FOR));
+        }
         let change = match EntityChanged::deserialize(&payload) {
             Ok(change) => change,
             Err(error) => {

@@ -8,7 +8,7 @@ use crate::{
 use axum::{
     Json,
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use plugin_api::http::{ApiJson, ApiQuery, FieldError, Page, PageQuery, Problem, Routes};
@@ -21,8 +21,8 @@ pub fn routes(store: Store) -> Routes {
         .get("/systems", &READ, list)
         .post("/systems", &MANAGE, create)
         .get("/systems/{id}", &READ, get)
-        .put("/systems/{id}", &MANAGE, put)
-        .patch("/systems/{id}", &MANAGE, patch)
+        .rehearsable(Method::PUT, "/systems/{id}", &MANAGE, put)
+        .rehearsable(Method::PATCH, "/systems/{id}", &MANAGE, patch)
         .delete("/systems/{id}", &MANAGE, delete)
         .with_state(store)
 }

@@ -35,10 +35,35 @@ impl std::fmt::Display for Refused {
                 e["message"].as_str().unwrap_or("")
             )?;
         }
+        if self.status.is_server_error()
+            && let Some(id) = self.problem["instance"].as_str()
+        {
+            write!(f, " (request {id})")?;
+        }
         Ok(())
     }
 }
 impl std::error::Error for Refused {}
+
+/// A server's address as people mistype it.
+fn check_address(server: &str) -> anyhow::Result<()> {
+    let url = reqwest::Url::parse(server).ok();
+    if url.is_some_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
+        return Ok(());
+    }
+    bail!("{server:?} is not the address of a server; write for example http://127.0.0.1:8080")
+}
+
+/// A text as one segment of a path.
+pub fn segment(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    text.bytes()
+        .map(|b| match plain(b) {
+            true => char::from(b).to_string(),
+            false => format!("%{b:02X}"),
+        })
+        .collect()
+}
 
 impl Client {
     /// A client for a server; finds the token.
@@ -52,6 +77,7 @@ impl Client {
 
     /// A client with a token at hand.
     pub fn with_token(server: &str, token: &str) -> anyhow::Result<Self> {
+        check_address(server)?;
         crate::tls::install();
         let http = reqwest::Client::builder()
             .timeout(std::time::Duration::from_secs(30))

@@ -1,17 +1,18 @@
 //! Which plugins this binary runs: plain code, one cargo feature each, in a fixed order.
 
 use crate::settings::RetentionSettings;
+use automation_dispatch::LeaseTimes;
 use plugin_api::{Migration, Plugin, PluginId};
 
 /// Every plugin compiled in. Order matters only where dependencies do not decide.
 pub fn plugins() -> Vec<Box<dyn Plugin>> {
-    plugins_with(&RetentionSettings::default())
+    plugins_with(&RetentionSettings::default(), LeaseTimes::default())
 }
 
-/// The same, keeping so much history.
-pub fn plugins_with(retention: &RetentionSettings) -> Vec<Box<dyn Plugin>> {
+/// The same, keeping so much history and with leases of this length.
+pub fn plugins_with(retention: &RetentionSettings, lease: LeaseTimes) -> Vec<Box<dyn Plugin>> {
     vec![
-        Box::new(retention.engine_plugin()),
+        Box::new(retention.engine_plugin().leases(lease)),
         Box::new(automation_api::AutomationApiPlugin),
         #[cfg(feature = "catalog")]
         Box::new(catalog_plugin::CatalogPlugin),

@@ -15,6 +15,7 @@ use std::{
 plugin_api::statements! {
     COUNT = "select count(*) from signalbox.api_tokens where name = $1";
     INSERT = "insert into signalbox.api_tokens (hash, name, actor, rules, created_at) values ($1, $2, $3, $4, $5) on conflict do nothing";
+    DELETE = "delete from signalbox.api_tokens where hash = $1";
     BY_HASH = "select actor, rules from signalbox.api_tokens where hash = $1";
 }
 
@@ -38,7 +39,7 @@ pub fn read_admin_token(data_dir: &Path) -> anyhow::Result<String> {
     match std::fs::read_to_string(&path) {
         Ok(t) => Ok(t.trim().to_owned()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => bail!(
-            "there is no administrator token at {}; start `signalbox serve` first, name its data folder with --data-dir, or give a token with --token",
+            "there is no administrator token at {}: name the data folder of the server with --data-dir, or give a token with --token. `signalbox serve` makes the token at the first start on a database; for a second node copy the file from the first. If it is lost, `signalbox token` issues a new one",
             path.display()
         ),
         Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
@@ -81,15 +82,62 @@ pub async fn ensure_admin(
     let token = match std::fs::read_to_string(&path) {
         Ok(t) if t.trim().starts_with("sb_") => t.trim().to_owned(),
         _ => {
-            let mut random = [0u8; 32];
-            getrandom::fill(&mut random)
-                .map_err(|e| anyhow::anyhow!("the system has no randomness: {e}"))?;
-            let token = format!("sb_admin_{}", URL_SAFE_NO_PAD.encode(random));
-            write_private(&path, &format!("{token}\n"))
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            let token = random("admin")?;
+            keep(data_dir, &token)?;
             token
         }
     };
+    if !insert(db, clock, ADMIN, &token).await? {
+        // Another node was first: its token is the one, and ours would only mislead.
+        std::fs::remove_file(&path).ok();
+        return Ok(None);
+    }
+    Ok(Some(token))
+}
+
+/// Makes one more token that may do everything; `role` says in its text and name what it is for.
+/// Others stay as they are.
+pub async fn issue(db: &Db, clock: &dyn Clock, role: &str) -> anyhow::Result<String> {
+    let token = random(role)?;
+    let name = format!("{role}:{}", clock.new_uuid());
+    anyhow::ensure!(
+        insert(db, clock, &name, &token).await?,
+        "the token {name} exists already"
+    );
+    Ok(token)
+}
+
+/// Deletes a token. A running server that has seen it knows it until it is stopped.
+pub async fn revoke(db: &Db, token: &str) -> anyhow::Result<()> {
+    db.sql(DELETE).bind(hash(token)).execute().await?;
+    Ok(())
+}
+
+/// Shows a new token, the only time.
+pub fn announce(data_dir: &Path, token: &str) {
+    println!(
+        "Administrator token (shown once, kept in {}):",
+        admin_token_path(data_dir).display()
+    );
+    println!("  {token}");
+}
+
+/// Puts a token where the command line finds it.
+pub fn keep(data_dir: &Path, token: &str) -> anyhow::Result<()> {
+    let path = admin_token_path(data_dir);
+    write_private(&path, &format!("{token}\n"))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn random(role: &str) -> anyhow::Result<String> {
+    let mut random = [0u8; 32];
+    getrandom::fill(&mut random)
+        .map_err(|e| anyhow::anyhow!("the system has no randomness: {e}"))?;
+    Ok(format!("sb_{role}_{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
+/// Stores a token that may do everything; false when one of this name is there.
+async fn insert(db: &Db, clock: &dyn Clock, name: &str, token: &str) -> anyhow::Result<bool> {
     let actor = Actor {
         kind: ActorType::User,
         id: "administrator".into(),
@@ -97,19 +145,14 @@ pub async fn ensure_admin(
     };
     let made = db
         .sql(INSERT)
-        .bind(hash(&token))
-        .bind(ADMIN.to_owned())
+        .bind(hash(token))
+        .bind(name.to_owned())
         .bind(Doc::of(&actor)?)
         .bind(Doc(json!(["*"])))
         .bind(clock.now())
         .execute()
         .await?;
-    if made == 0 {
-        // Another node was first: its token is the one, and ours would only mislead.
-        std::fs::remove_file(&path).ok();
-        return Ok(None);
-    }
-    Ok(Some(token))
+    Ok(made > 0)
 }
 
 /// The principal of a token. The look-up is by hash, so its time tells nothing about stored tokens.

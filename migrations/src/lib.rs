@@ -17,6 +17,6 @@ mod migrator;
 mod record;
 
 pub use framework::FRAMEWORK;
-pub use migrator::{MigrateError, Migrator, Owner, Report};
+pub use migrator::{Ahead, MigrateError, Migrator, Owner, Report, ahead};
 pub use plugin_api::Migration;
 pub use record::{ALL as STATEMENTS, State, Status, checksum};

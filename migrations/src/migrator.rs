@@ -103,6 +103,49 @@ pub struct Report {
     pub applied: usize,
 }
 
+/// A database that a newer program has migrated while this one was running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// Whose tables.
+    pub owner: String,
+    /// The newest migration in the database.
+    pub applied: i64,
+    /// The newest one in this program.
+    pub known: i64,
+}
+
+impl std::fmt::Display for Ahead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            owner,
+            applied,
+            known,
+        } = self;
+        write!(
+            f,
+            "the database has migration {owner}/{applied}, this program knows {owner}/{known}: it was migrated by a newer version"
+        )
+    }
+}
+
+/// Whether the database is ahead of this program, in one small read. What was migrated once stays; an
+/// owner that is not among `owners` is not judged.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn ahead(db: &Db, owners: &[Owner]) -> Result<Option<Ahead>, DbError> {
+    let newest: Vec<record::Newest> = db.sql(record::NEWEST).all().await?;
+    Ok(newest.into_iter().find_map(|n| {
+        let owner = owners.iter().find(|o| o.name == n.owner)?;
+        let known = owner.migrations.len() as i64;
+        (n.number > known).then_some(Ahead {
+            owner: n.owner,
+            applied: n.number,
+            known,
+        })
+    }))
+}
+
 /// Migrates one database. Uses the framework's handle.
 pub struct Migrator {
     db: Db,

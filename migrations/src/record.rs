@@ -60,12 +60,21 @@ plugin_api::row! {
     }
 }
 
+plugin_api::row! {
+    /// The newest record of an owner.
+    pub(crate) struct Newest {
+        pub(crate) owner: String,
+        pub(crate) number: i64,
+    }
+}
+
 plugin_api::statements! {
     pub(crate) EXISTS = {
         sqlite: "select count(*) from sqlite_master where type = 'table' and name = 'schema_migrations'",
         postgres: "select count(*) from pg_catalog.pg_class where oid = to_regclass('signalbox.schema_migrations')",
     };
     pub(crate) APPLIED = "select number, name, checksum, applied_at from signalbox.schema_migrations where owner = $1 order by number";
+    pub(crate) NEWEST = "select owner, max(number) as number from signalbox.schema_migrations group by owner";
     pub(crate) RECORD = "insert into signalbox.schema_migrations (owner, number, name, checksum, applied_at) values ($1, $2, $3, $4, $5)";
 }
 

@@ -49,7 +49,7 @@ tokio::task_local! {
     static CONTEXT: RequestContext;
 }
 
-/// Starts a task that keeps the caller's context and tracing span. The only way to start tasks.
+/// Starts a task that keeps the caller's context, dry run and tracing span. The only way to start tasks.
 #[expect(clippy::disallowed_methods, reason = "the one place that starts tasks")]
 pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
 where
@@ -58,6 +58,7 @@ where
 {
     use tracing::Instrument;
     let span = tracing::Span::current();
+    let future = crate::dry_run::inherit(future);
     #[cfg(feature = "fail-points")]
     if let Some(scope) = crate::fail::current() {
         let context = RequestContext::current();

@@ -18,6 +18,7 @@ pub mod config;
 mod context;
 pub mod core;
 pub mod db;
+pub mod dry_run;
 mod error;
 pub mod extension;
 pub mod fail;
@@ -33,6 +34,7 @@ pub mod readiness;
 pub mod secrets;
 pub mod service;
 pub mod signal;
+pub mod skew;
 pub mod status;
 pub mod values;
 

@@ -297,6 +297,18 @@ pub struct QueueStats {
     pub consumer_groups: u64,
 }
 
+/// How much work of a queue waits to be taken.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct QueueDepth {
+    /// The queue.
+    pub queue: String,
+    /// Jobs that are due and not started; delayed ones do not count.
+    pub waiting: u64,
+    /// Since when the oldest of them has been due.
+    #[serde(serialize_with = "crate::values::rfc3339::serialize")]
+    pub oldest: Ts,
+}
+
 /// Ends a subscription or consumer; idempotent, never disturbs others.
 #[async_trait::async_trait]
 pub trait Unsubscribe: Send + Sync {
@@ -336,6 +348,8 @@ pub trait QueueManager: Send + Sync {
     fn in_flight(&self, queue: &str) -> usize;
     /// Counters.
     async fn stats(&self, queue: &str) -> Result<QueueStats, QueueError>;
+    /// Queues in which work waits, by name; empty when everything is taken.
+    async fn depths(&self) -> Result<Vec<QueueDepth>, QueueError>;
     /// True when the backend answers.
     async fn test_connection(&self) -> Result<(), QueueError>;
     /// Takes no new work and waits for running handlers (30 s, then their leases are released).

@@ -5,7 +5,7 @@ use crate::values::Ts;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 /// The document of one loop.
@@ -39,9 +39,28 @@ pub struct LoopError {
     pub message: String,
 }
 
-/// All loops of a process; clones share it.
+/// What a process is, apart from what it does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NodeStatus {
+    /// This process, unique per start.
+    pub node_id: String,
+    /// `sqlite` or `postgres`.
+    pub storage: &'static str,
+    /// True when other nodes may share the database.
+    pub clustered: bool,
+    /// When the boot was complete.
+    #[serde(serialize_with = "crate::values::rfc3339::serialize")]
+    pub started_at: Ts,
+    /// The plugins that run, in the order in which they were initialised.
+    pub plugins: Vec<String>,
+}
+
+/// All loops of a process, and what it is; clones share it.
 #[derive(Clone, Default)]
-pub struct StatusBoard(Arc<Mutex<BTreeMap<String, LoopStatus>>>);
+pub struct StatusBoard(
+    Arc<Mutex<BTreeMap<String, LoopStatus>>>,
+    Arc<OnceLock<NodeStatus>>,
+);
 
 impl StatusBoard {
     /// The handle by which a loop reports; a second handle of one name continues the same document.
@@ -56,6 +75,14 @@ impl StatusBoard {
             board: self.clone(),
             name,
         }
+    }
+    /// Says what this process is; once, when its boot is complete.
+    pub fn describe(&self, node: NodeStatus) {
+        self.1.set(node).ok();
+    }
+    /// What this process is; none during the boot.
+    pub fn node(&self) -> Option<NodeStatus> {
+        self.1.get().cloned()
     }
     /// Every document, by name.
     pub fn list(&self) -> Vec<LoopStatus> {

@@ -7,20 +7,23 @@
 //! ```
 
 use crate::{
-    BootError, Builder, Runtime, builder::Parts, clock_sync, host::Host, order, runtime::Booted,
+    BootError, Builder, ConfigKey, Runtime, builder::Parts, clock_sync, config::claim, host::Host,
+    order, runtime::Booted,
 };
 use migrations::{Migrator, Owner};
 use plugin_api::{
-    BootEvent, InitCtx, Kernel, Plugin, PluginId, ReadyCtx, RegisterEnv, Registered,
-    phases::BootObserver,
+    BootEvent, InitCtx, Kernel, Plugin, PluginId, ReadyCtx, RegisterEnv, Registered, db::Engine,
+    phases::BootObserver, status::NodeStatus,
 };
 use std::{collections::HashSet, sync::Arc};
 
 pub(crate) async fn boot(builder: Builder) -> Result<Runtime, BootError> {
-    let (parts, plugins) = builder.assemble()?;
+    let (mut parts, plugins) = builder.assemble()?;
+    let key = parts.config_key.take();
     let mut runtime = Runtime::new(parts);
-    match phases(&mut runtime, plugins).await {
+    match phases(&mut runtime, plugins, key).await {
         Ok(()) => {
+            describe(&runtime);
             runtime.host.readiness.ready();
             tracing::info!(
                 plugins = runtime.plugins.len(),
@@ -39,7 +42,11 @@ pub(crate) async fn boot(builder: Builder) -> Result<Runtime, BootError> {
     }
 }
 
-async fn phases(runtime: &mut Runtime, plugins: Vec<Box<dyn Plugin>>) -> Result<(), BootError> {
+async fn phases(
+    runtime: &mut Runtime,
+    plugins: Vec<Box<dyn Plugin>>,
+    key: Option<ConfigKey>,
+) -> Result<(), BootError> {
     let host = runtime.host.clone();
     let registered = register(&host, plugins)?;
     let registered = sort(&host, registered)?;
@@ -52,12 +59,23 @@ async fn phases(runtime: &mut Runtime, plugins: Vec<Box<dyn Plugin>>) -> Result<
             source: Box::new(e),
         })?;
     sync_clock(runtime).await?;
+    if let Some(key) = key {
+        let claimed = claim::claim(&host.db, &*host.clock, &key).await;
+        claimed.map_err(|e| BootError::Framework {
+            what: "the key of secret config fields",
+            source: e.into(),
+        })?;
+    }
     for plugin in registered {
         migrate(&host, &migrator, &plugin.id).await?;
         // From here on it must be cleaned up, even if `init` fails half-way.
         runtime.plugins.push(plugin);
         let Booted { id, plugin } = runtime.plugins.last().expect("just pushed");
         init(&host, id, &**plugin).await?;
+    }
+    if host.clustered {
+        let watch = crate::schema::watch(host.me.clone());
+        runtime.tasks.push(plugin_api::spawn(watch));
     }
     announce_access_rules(&host, &runtime.plugins);
     for Booted { id, plugin } in &runtime.plugins {
@@ -79,6 +97,20 @@ async fn phases(runtime: &mut Runtime, plugins: Vec<Box<dyn Plugin>>) -> Result<
             source: Box::new(e),
         })?;
     start(&host).await
+}
+
+fn describe(runtime: &Runtime) {
+    let host = &runtime.host;
+    host.status.describe(NodeStatus {
+        node_id: host.node_id.clone(),
+        storage: match host.db.engine() {
+            Engine::Sqlite => "sqlite",
+            Engine::Postgres => "postgres",
+        },
+        clustered: host.clustered,
+        started_at: host.clock.now(),
+        plugins: runtime.plugins.iter().map(|p| p.id.to_string()).collect(),
+    });
 }
 
 fn register(host: &Arc<Host>, plugins: Vec<Box<dyn Plugin>>) -> Result<Vec<Booted>, BootError> {

@@ -10,6 +10,7 @@ use crate::{
     locks::MemoryLocks,
     queue::{MemoryQueues, SqlQueues},
     rules::AccessRules,
+    schema::SchemaProbe,
     services::ServiceRegistry,
     signals::{SignalBus, SignalTransport},
 };
@@ -51,6 +52,7 @@ pub struct Builder {
 pub(crate) struct Parts {
     pub host: Arc<Host>,
     pub bus: Arc<SqlHookBus>,
+    pub config_key: Option<ConfigKey>,
     pub db_clock: Option<Arc<DbClock>>,
     #[cfg(feature = "postgres")]
     pub wire: Option<crate::hints::wire::Wire>,
@@ -97,7 +99,8 @@ impl Builder {
     pub fn plugin(self, plugin: Box<dyn Plugin>) -> Self {
         self.plugins([plugin])
     }
-    /// Encrypts secret config fields. Without a key they cannot be stored or read.
+    /// Encrypts secret config fields. Without a key they cannot be stored or read; with one that is
+    /// not the database's the boot is refused ([`crate::config::claim`]).
     pub fn config_key(mut self, key: ConfigKey) -> Self {
         self.config_key = Some(key);
         self
@@ -174,7 +177,7 @@ impl Builder {
         let configs = Arc::new(SqlConfigStore {
             db: db.clone(),
             clock: clock.clone(),
-            key: self.config_key,
+            key: self.config_key.clone(),
             hooks: Hooks::new(hooks.clone(), CORE),
         });
         let db_clock = match self.system_clock {
@@ -205,6 +208,7 @@ impl Builder {
         let parts = Parts {
             host,
             bus,
+            config_key: self.config_key,
             db_clock,
             #[cfg(feature = "postgres")]
             wire: net.wire,
@@ -313,7 +317,14 @@ fn offer_core(parts: &Parts) -> Result<(), BoxError> {
         &CORE,
         probe("core.database", DatabaseProbe(host.db.clone())),
     )?;
-    host.readiness(&CORE, probe("core.queue", QueueProbe(host.queues())))
+    host.readiness(&CORE, probe("core.queue", QueueProbe(host.queues())))?;
+    host.readiness(
+        &CORE,
+        ProbeDef {
+            critical: false,
+            ..probe("core.schema", SchemaProbe(host.me.clone()))
+        },
+    )
 }
 
 fn probe(name: &str, probe: impl Probe) -> ProbeDef {

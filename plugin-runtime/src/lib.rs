@@ -27,6 +27,7 @@ pub mod queue;
 mod readiness;
 mod rules;
 mod runtime;
+mod schema;
 mod services;
 mod signals;
 

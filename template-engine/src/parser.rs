@@ -464,7 +464,9 @@ impl<'s> Parser<'s> {
     /// An operand was required.
     #[cold]
     fn unexpected(&mut self) -> Error {
-        let message = format!("Unexpected {}: a value was expected here", self.found());
+        let found = self.found();
+        let found = found.strip_prefix("the ").unwrap_or(&found);
+        let message = format!("Unexpected {found}: a value was expected here");
         self.syntax_error(Detail::UnexpectedToken, message)
     }
 

@@ -55,6 +55,62 @@ pub fn linked_into(package: &str) -> Result<BTreeSet<String>> {
         .collect())
 }
 
+/// A package that is part of some build of the workspace, ours included.
+pub struct Linked {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its licence expression.
+    pub licence: Option<String>,
+    /// Where it comes from; none for our own.
+    pub source: Option<String>,
+    /// For our own: dependencies from outside that may have any version.
+    pub wildcards: Vec<String>,
+}
+
+/// Every package of the workspace's builds on this platform, with all features.
+pub fn linked() -> Result<Vec<Linked>> {
+    let rustc = output(std::process::Command::new("rustc").arg("-vV"))?;
+    let host = rustc.lines().find_map(|l| l.strip_prefix("host: "));
+    let host = host.context("`rustc -vV` names no host")?;
+    let text = output(&mut cargo([
+        "metadata",
+        "--format-version=1",
+        "--all-features",
+        "--filter-platform",
+        host,
+    ]))?;
+    parse_linked(&text).context("`cargo metadata` printed something unexpected")
+}
+
+fn parse_linked(text: &str) -> Option<Vec<Linked>> {
+    let document: Value = serde_json::from_str(text).ok()?;
+    let text = |v: &Value| v.as_str().map(str::to_owned);
+    // Packages of other platforms are listed too; those of this one are in the graph.
+    let nodes = document["resolve"]["nodes"].as_array()?;
+    let in_graph: BTreeSet<&str> = nodes.iter().filter_map(|n| n["id"].as_str()).collect();
+    let packages = document["packages"].as_array()?.iter();
+    packages
+        .filter(|p| p["id"].as_str().is_some_and(|id| in_graph.contains(id)))
+        .map(|p| {
+            let source = text(&p["source"]);
+            let ours = source.is_none();
+            let dependencies = p["dependencies"].as_array()?.iter();
+            Some(Linked {
+                name: text(&p["name"])?,
+                version: text(&p["version"])?,
+                licence: text(&p["license"]),
+                wildcards: dependencies
+                    .filter(|d| ours && d["req"] == "*" && d["path"].is_null())
+                    .filter_map(|d| text(&d["name"]))
+                    .collect(),
+                source,
+            })
+        })
+        .collect()
+}
+
 fn parse_packages(text: &str) -> Option<BTreeMap<String, Package>> {
     let document: Value = serde_json::from_str(text).ok()?;
     document["packages"]

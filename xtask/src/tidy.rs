@@ -4,6 +4,7 @@
 //! to do instead. `ARCHITECTURE.md` explains why the rules exist; clippy holds the ones that
 //! need types (`clippy.toml`).
 
+mod dependencies;
 mod edges;
 mod reads;
 mod rules;
@@ -70,6 +71,8 @@ pub fn run() -> Result<()> {
         findings.extend(reads::check(file));
     }
     findings.extend(tables::check(&files));
+    let rules = std::fs::read_to_string(root().join(dependencies::FILE))?;
+    findings.extend(dependencies::Rules::parse(&rules).check(&metadata::linked()?));
     findings.extend(migrate::problems(root())?);
     findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
 

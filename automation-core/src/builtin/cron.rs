@@ -2,6 +2,7 @@
 
 use crate::registry::{ConfigIssue, TriggerDef, TriggerSetup};
 use croner::parser::{CronParser, Seconds, Year};
+use jiff::{Timestamp, tz::TimeZone};
 use plugin_api::config::ConfigSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,25 +34,29 @@ pub fn check_cron(pattern: &str) -> Result<(), String> {
     let nickname = pattern.trim();
     if nickname.starts_with('@') {
         const KNOWN: [&str; 4] = ["@hourly", "@daily", "@weekly", "@monthly"];
-        return if KNOWN.contains(&nickname.to_ascii_lowercase().as_str()) {
-            Ok(())
-        } else {
-            Err(format!("`{nickname}` is not one of {}", KNOWN.join(", ")))
-        };
+        if !KNOWN.contains(&nickname.to_ascii_lowercase().as_str()) {
+            return Err(format!("`{nickname}` is not one of {}", KNOWN.join(", ")));
+        }
+    } else {
+        let fields = pattern.split_whitespace().count();
+        if fields != 5 {
+            return Err(format!(
+                "a cron text has five fields (minute, hour, day of month, month, day of week), found {fields}"
+            ));
+        }
     }
-    let fields = pattern.split_whitespace().count();
-    if fields != 5 {
-        return Err(format!(
-            "a cron text has five fields (minute, hour, day of month, month, day of week), found {fields}"
-        ));
-    }
-    CronParser::builder()
+    let cron = CronParser::builder()
         .seconds(Seconds::Disallowed)
         .year(Year::Disallowed)
         .build()
         .parse(pattern)
-        .map(|_| ())
-        .map_err(|e| format!("`{pattern}` is no cron text: {e}"))
+        .map_err(|e| format!("`{pattern}` is no cron text: {e}"))?;
+    // Any start will do: what never matches from here on never matches at all.
+    let from = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
+    match cron.find_next_occurrence(&from, false) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("`{pattern}` never matches any day")),
+    }
 }
 
 /// The trigger `cron`, armed by `setup`.
@@ -86,6 +91,9 @@ mod tests {
             "@hourly",
             "@Daily",
             "0 3 * * sun",
+            " @weekly ",
+            "0 0 29 2 *",
+            "0 0 13 * 5",
         ] {
             assert_eq!(check_cron(good), Ok(()), "{good}");
         }
@@ -97,6 +105,10 @@ mod tests {
             "@reboot",
             "a b c d e",
             "* * 0 * *",
+            "@yearly",
+            "0 0 31 2 *",
+            "0 24 * * *",
+            "*/0 * * * *",
         ] {
             assert!(check_cron(bad).is_err(), "{bad}");
         }

@@ -180,6 +180,71 @@ mod tests {
     }
 
     #[test]
+    fn definition_10_7_what_is_no_number_never_matches() {
+        for no in [
+            json!(null),
+            json!(true),
+            json!([501]),
+            json!({"ms": 501}),
+            json!(""),
+            json!("  "),
+            json!("fast"),
+            json!("NaN"),
+            json!("1e999"),
+        ] {
+            fires(
+                json!({"latencyMs": no}),
+                json!({"field": "latencyMs", "above": -1}),
+                None,
+            );
+        }
+        // Whatever the config asks for, the event has it at its top or below `result` only.
+        fires(
+            json!({"status": 5, "p": {"x": 5}}),
+            json!({"field": "status", "above": 1}),
+            None,
+        );
+    }
+
+    #[test]
+    fn definition_10_9_the_payload_is_what_the_trigger_declares_and_keeps_the_rest() {
+        let mut event = json!({
+            "systemId": "s", "configurationId": "c", "checkId": "c", "status": "healthy",
+            "latencyMs": 600, "result": {"cpu": {"load": " 7 "}}, "timestamp": "2026-01-15T12:00:00Z",
+        });
+        let config = json!({"field": "cpu.load", "above": 1});
+        let ConfigGate::With(keys) = gate(&event, &config).unwrap() else {
+            panic!("it fires");
+        };
+        event.as_object_mut().unwrap().extend(keys);
+        let trigger = numeric_state();
+        let check = crate::schema::ConfigCheck::new(trigger.payload_schema.clone()).unwrap();
+        assert_eq!(check.lenient(&mut event.clone()), Ok(()));
+        let payload: NumericStatePayload = serde_json::from_value(event.clone()).unwrap();
+        assert_eq!((payload.field.as_str(), payload.value), ("cpu.load", 7.0));
+        assert_eq!(event["latencyMs"], 600);
+        let key = trigger.context_key.unwrap()(&event);
+        assert_eq!(key.as_deref(), Some("s"));
+        assert_eq!(trigger.context_key_label.as_deref(), Some("system"));
+    }
+
+    #[test]
+    fn definition_10_7_a_bound_is_needed_and_p95_is_pointed_elsewhere() {
+        let codes = |config: Value| -> Vec<&'static str> {
+            check(&config).iter().map(|i| i.code).collect()
+        };
+        assert_eq!(
+            codes(json!({"field": "latencyMs"})),
+            ["invalid_trigger_config"]
+        );
+        assert_eq!(
+            codes(json!({"field": "p95LatencyMs", "above": 1})),
+            ["unsupported_field"]
+        );
+        assert!(codes(json!({"field": "latencyMs", "below": 0})).is_empty());
+    }
+
+    #[test]
     fn definition_10_7_fields_reach_into_collector_results() {
         let payload = json!({"result": {"cpu": {"load": {"one": 7}}}});
         for field in ["cpu.load.one", "collectors.cpu.load.one"] {

@@ -45,6 +45,13 @@ pub enum Condition {
     },
 }
 
+impl Condition {
+    /// Reads one condition by itself, leniently; none when it does not read.
+    pub fn read_stored(value: &serde_json::Value) -> Option<Self> {
+        super::read::condition(value)
+    }
+}
+
 /// The value of a numeric condition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NumericValue {

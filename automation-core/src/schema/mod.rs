@@ -7,6 +7,8 @@
 
 mod check;
 mod cursor;
+mod marks;
 
 pub use check::{ConfigCheck, Problem};
 pub use cursor::Cursor;
+pub use marks::MarkedFields;

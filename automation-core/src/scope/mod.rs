@@ -1,9 +1,17 @@
 //! Names in scope, by position (`definition §14`).
 //!
-//! [`narrow`] tells which triggers a run can have been started by when a `choose` clause is entered,
-//! [`TriggerSet`] holds the answer. Validation asks it which payload fields can be there, and so does
-//! whoever offers names to an author.
+//! Two questions are answered here. [`narrow`]: which triggers can a run have been started by when a
+//! `choose` clause is entered? Validation asks it which payload fields can be there. [`entries`]: what
+//! can an author type at a place? Editors ask that while a document is being written, so it takes one
+//! that is half-typed.
 
+mod contributions;
+mod entry;
+mod health;
 mod narrow;
+mod resolve;
+mod trigger;
 
-pub use narrow::{Narrowed, TriggerSet, entering, narrow};
+pub use entry::Entry;
+pub use narrow::{Narrowed, Subscribed, TriggerSet, entering, narrow};
+pub use resolve::entries;

@@ -4,7 +4,8 @@
 //! what their parts say and ignore parts that say nothing; `||` and `or:` unite, and say nothing when
 //! one part does. Everything else says nothing, `not` included.
 
-use crate::definition::{Branch, Condition, Definition, Trigger, limits};
+use crate::definition::{Branch, Condition, Definition, effective_id, limits, normal_event};
+use serde_json::Value;
 use std::collections::HashMap;
 use template_engine::ast::{Ast, BinaryOperator, NodeId, NodeKind};
 
@@ -18,13 +19,9 @@ impl TriggerSet {
     /// None at all.
     pub const NONE: Self = Self(0);
 
-    /// All triggers of a definition.
-    pub fn all(definition: &Definition) -> Self {
-        Self::of(&definition.triggers, |_| true)
-    }
-    fn of(triggers: &[Trigger], include: impl Fn(&Trigger) -> bool) -> Self {
-        let bits = triggers.iter().enumerate().take(64);
-        Self(bits.fold(0, |set, (i, t)| set | (u64::from(include(t)) << i)))
+    /// One of them.
+    pub fn one(trigger: usize) -> Self {
+        Self(1_u64.checked_shl(trigger as u32).unwrap_or_default())
     }
     /// Whether a trigger is in it.
     pub fn contains(self, trigger: usize) -> bool {
@@ -52,6 +49,49 @@ impl TriggerSet {
     }
 }
 
+/// The triggers of a definition, as far as conditions can ask for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscribed(Vec<(String, String)>);
+
+impl Subscribed {
+    /// Those of a definition.
+    pub fn new(definition: &Definition) -> Self {
+        let triggers = definition.triggers.iter();
+        Self(
+            triggers
+                .map(|t| (t.effective_id(), t.event.clone()))
+                .collect(),
+        )
+    }
+    /// Those of a document that may be half-typed. One without an event keeps its position.
+    pub fn of(document: &Value) -> Self {
+        let triggers = document.get("triggers").and_then(Value::as_array);
+        let text = |t: &Value, key: &str| t.get(key).and_then(Value::as_str).map(str::to_owned);
+        let read = |t: &Value| {
+            let event = normal_event(&text(t, "event").unwrap_or_default());
+            let id = text(t, "id").unwrap_or_else(|| effective_id(&event));
+            (id, event)
+        };
+        Self(triggers.into_iter().flatten().take(64).map(read).collect())
+    }
+    /// All of them.
+    pub fn all(&self) -> TriggerSet {
+        self.that(|_, _| true)
+    }
+    /// Effective id and event of one.
+    pub fn get(&self, trigger: usize) -> Option<(&str, &str)> {
+        self.0
+            .get(trigger)
+            .map(|(id, event)| (id.as_str(), event.as_str()))
+    }
+    fn that(&self, include: impl Fn(&str, &str) -> bool) -> TriggerSet {
+        let triggers = self.0.iter().enumerate().take(64);
+        TriggerSet(triggers.fold(0, |set, (i, (id, event))| {
+            set | (u64::from(include(id, event)) << i)
+        }))
+    }
+}
+
 /// What a condition says of the trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Narrowed {
@@ -62,17 +102,17 @@ pub struct Narrowed {
 }
 
 /// What a condition says of the trigger; none when it says nothing.
-pub fn narrow(condition: &Condition, definition: &Definition) -> Option<Narrowed> {
+pub fn narrow(condition: &Condition, subscribed: &Subscribed) -> Option<Narrowed> {
     match condition {
-        Condition::Expression(e) => expression(&e.parse().ok()?.ast(), definition),
+        Condition::Expression(e) => expression(&e.parse().ok()?.ast(), subscribed),
         Condition::And(members) => members
             .iter()
-            .map(|m| narrow(m, definition))
+            .map(|m| narrow(m, subscribed))
             .reduce(both)
             .flatten(),
         Condition::Or(members) => members
             .iter()
-            .map(|m| narrow(m, definition))
+            .map(|m| narrow(m, subscribed))
             .reduce(either)
             .flatten(),
         _ => None,
@@ -84,12 +124,32 @@ pub fn narrow(condition: &Condition, definition: &Definition) -> Option<Narrowed
 pub fn entering(
     branches: &[Branch],
     from: TriggerSet,
-    definition: &Definition,
+    subscribed: &Subscribed,
+) -> (Vec<TriggerSet>, TriggerSet) {
+    let said = branches.iter().map(|b| narrow(&b.when, subscribed));
+    split(said, from)
+}
+
+/// The same for clauses of a document that may be half-typed.
+pub(super) fn entering_values(
+    clauses: &[Value],
+    from: TriggerSet,
+    subscribed: &Subscribed,
+) -> (Vec<TriggerSet>, TriggerSet) {
+    let said = clauses.iter().map(|clause| {
+        let when = Condition::read_stored(clause.get("when")?)?;
+        narrow(&when, subscribed)
+    });
+    split(said, from)
+}
+
+fn split(
+    said: impl Iterator<Item = Option<Narrowed>>,
+    from: TriggerSet,
 ) -> (Vec<TriggerSet>, TriggerSet) {
     let mut left = from;
-    let mut sets = Vec::with_capacity(branches.len());
-    for branch in branches {
-        let said = narrow(&branch.when, definition);
+    let mut sets = Vec::new();
+    for said in said {
         sets.push(said.map_or(left, |n| left.and(n.triggers)));
         if let Some(taken) = said.filter(|n| n.exact) {
             left = left.without(taken.triggers);
@@ -121,7 +181,7 @@ fn either(a: Option<Narrowed>, b: Option<Narrowed>) -> Option<Narrowed> {
 }
 
 /// Bottom up over the tree, whose children come before their parents.
-fn expression(ast: &Ast, definition: &Definition) -> Option<Narrowed> {
+fn expression(ast: &Ast, subscribed: &Subscribed) -> Option<Narrowed> {
     let mut said: HashMap<NodeId, Narrowed> = HashMap::new();
     for (id, node) in ast.nodes() {
         let here = match &node.kind {
@@ -133,11 +193,11 @@ fn expression(ast: &Ast, definition: &Definition) -> Option<Narrowed> {
                 BinaryOperator::And => both(said.get(left).copied(), said.get(right).copied()),
                 BinaryOperator::Or => either(said.get(left).copied(), said.get(right).copied()),
                 BinaryOperator::Equal | BinaryOperator::NotEqual => {
-                    test(ast, *left, *right, definition).map(|triggers| Narrowed {
+                    test(ast, *left, *right, subscribed).map(|triggers| Narrowed {
                         triggers: if *operator == BinaryOperator::Equal {
                             triggers
                         } else {
-                            TriggerSet::all(definition).without(triggers)
+                            subscribed.all().without(triggers)
                         },
                         exact: true,
                     })
@@ -154,7 +214,7 @@ fn expression(ast: &Ast, definition: &Definition) -> Option<Narrowed> {
 }
 
 /// The triggers of `trigger.event == "x"` or `trigger.id == "x"`, either side first.
-fn test(ast: &Ast, left: NodeId, right: NodeId, definition: &Definition) -> Option<TriggerSet> {
+fn test(ast: &Ast, left: NodeId, right: NodeId, subscribed: &Subscribed) -> Option<TriggerSet> {
     let kind = |id: NodeId| ast.get(id).map(|n| &n.kind);
     let (member, text) = match (kind(left)?, kind(right)?) {
         (member, NodeKind::String(text)) | (NodeKind::String(text), member) => (member, text),
@@ -169,10 +229,8 @@ fn test(ast: &Ast, left: NodeId, right: NodeId, definition: &Definition) -> Opti
     match name.as_str() {
         // An id with more dots never equals, and is reported as such.
         "event" | "eventId" if text.matches('.').count() > 1 => None,
-        "event" | "eventId" => Some(TriggerSet::of(&definition.triggers, |t| t.event == *text)),
-        "id" => Some(TriggerSet::of(&definition.triggers, |t| {
-            t.effective_id() == *text
-        })),
+        "event" | "eventId" => Some(subscribed.that(|_, event| event == text)),
+        "id" => Some(subscribed.that(|id, _| id == text)),
         _ => None,
     }
 }
@@ -196,7 +254,7 @@ mod tests {
     #[track_caller]
     fn says(when: Value, expect: Option<(&[usize], bool)>) {
         let (d, condition) = definition(&when);
-        let found = narrow(&condition, &d);
+        let found = narrow(&condition, &Subscribed::new(&d));
         let found = found.map(|n| (n.triggers.iter().collect::<Vec<_>>(), n.exact));
         assert_eq!(
             found,
@@ -269,7 +327,9 @@ mod tests {
         let crate::definition::ActionKind::Choose { branches, .. } = &d.actions[0].kind else {
             panic!("a choose");
         };
-        let (sets, left) = entering(branches, TriggerSet::all(&d), &d);
+        let subscribed = Subscribed::new(&d);
+        assert_eq!(subscribed, Subscribed::of(&d.to_value()));
+        let (sets, left) = entering(branches, subscribed.all(), &subscribed);
         let list = |s: TriggerSet| s.iter().collect::<Vec<_>>();
         assert_eq!(
             sets.into_iter().map(list).collect::<Vec<_>>(),

@@ -6,7 +6,15 @@ use super::{
     VersionInfo, sql,
 };
 use crate::ids::AutomationId;
-use plugin_api::db::Query;
+use plugin_api::{Doc, db::Query};
+use std::collections::HashMap;
+
+plugin_api::row! {
+    struct Definition {
+        id: AutomationId,
+        definition: Doc,
+    }
+}
 
 /// Which automations a list shows.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -107,6 +115,19 @@ impl AutomationStore {
         };
         let query = filter.bind(self.db.sql(sql::PAGE));
         Ok(query.bind(key).bind(id).bind(limit as i64).all().await?)
+    }
+
+    /// The present definitions of those that exist.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn definitions(
+        &self,
+        ids: &[AutomationId],
+    ) -> Result<HashMap<AutomationId, serde_json::Value>, StoreError> {
+        let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        let rows: Vec<Definition> = self.db.sql(sql::DEFINITIONS).ids(&ids).all().await?;
+        Ok(rows.into_iter().map(|r| (r.id, r.definition.0)).collect())
     }
 
     /// How many automations a filter shows.

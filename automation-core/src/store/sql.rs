@@ -2,6 +2,10 @@
 
 plugin_api::statements! {
     pub GET = "select id, name, description, \"group\" as grp, status, managed_by, version, definition_version, events, definition, created_at, updated_at from signalbox.automations where id = $1";
+    pub DEFINITIONS = {
+        sqlite: "select id, definition from automations where id in (select value from json_each($1))",
+        postgres: "select id, definition from signalbox.automations where id = any($1)",
+    };
     pub VERSION_OF = "select version from signalbox.automations where id = $1";
     pub BUMP = "update signalbox.automation_generation set value = value + 1 where one = 1 returning value";
     pub GENERATION = "select value from signalbox.automation_generation where one = 1";

@@ -4,7 +4,7 @@ use super::Subject;
 use crate::compiled::diagnostics::unknown_timezone;
 use crate::definition::{ActionKind, Condition, Expr};
 use crate::diagnostic::{Diagnostic, Diagnostics, Path};
-use crate::scope::{entering, narrow};
+use crate::scope::{Subscribed, entering, narrow};
 use template_engine::condition::TimeWindow;
 
 pub(super) fn check(s: &Subject<'_>, out: &mut Diagnostics) {
@@ -63,17 +63,18 @@ pub(super) fn check(s: &Subject<'_>, out: &mut Diagnostics) {
 /// A clause that pins the trigger to one the automation does not have, or that an earlier clause
 /// takes (`definition §14.5`).
 fn clauses(s: &Subject<'_>, out: &mut Diagnostics) {
+    let subscribed = Subscribed::new(s.definition);
     for (at, place) in s.outline.actions.iter().zip(s.places) {
         let ActionKind::Choose { branches, .. } = &at.action.kind else {
             continue;
         };
-        let (sets, _) = entering(branches, place.triggers, s.definition);
+        let (sets, _) = entering(branches, place.triggers, &subscribed);
         for (i, (branch, set)) in branches.iter().zip(sets).enumerate() {
             // What got nowhere because an outer clause never matches is reported there.
             if !set.is_empty() || place.triggers.is_empty() {
                 continue;
             }
-            let pins = narrow(&branch.when, s.definition).is_some();
+            let pins = narrow(&branch.when, &subscribed).is_some();
             let message = if pins {
                 "no trigger that leads here has the event or id this clause asks for"
             } else {

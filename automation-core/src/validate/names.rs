@@ -6,7 +6,6 @@ use super::outline::{Position, Text};
 use super::payload::{self, Known};
 use crate::definition::ActionKind;
 use crate::diagnostic::{Diagnostic, Diagnostics, nearest};
-use crate::scope::TriggerSet;
 use std::collections::HashSet;
 use template_engine::Span;
 use template_engine::ast::{Reference, Segment};
@@ -150,12 +149,8 @@ fn payload_field(
 /// The events whose payload a text can see (`definition §14`): its own trigger's, the awaited one's,
 /// or those of every trigger that can have led to it.
 fn events<'d>(s: &Subject<'d>, text: &Text<'_>) -> Vec<&'d str> {
-    let of = |set: TriggerSet| -> Vec<&'d str> {
-        set.iter()
-            .filter_map(|i| s.definition.triggers.get(i))
-            .map(|t| t.event.as_str())
-            .collect()
-    };
+    let triggers = &s.definition.triggers;
+    let all = || triggers.iter().map(|t| t.event.as_str()).collect();
     match text.position {
         Position::Trigger(i) => vec![s.definition.triggers[i].event.as_str()],
         Position::Action(i) | Position::LoopTest(i, _) => match &s.outline.actions[i].action.kind {
@@ -164,8 +159,13 @@ fn events<'d>(s: &Subject<'d>, text: &Text<'_>) -> Vec<&'d str> {
             {
                 vec![event.as_str()]
             }
-            _ => of(s.places[i].triggers),
+            _ => {
+                let here = s.places[i].triggers.iter();
+                here.filter_map(|i| triggers.get(i))
+                    .map(|t| t.event.as_str())
+                    .collect()
+            }
         },
-        Position::Conditions | Position::Document => of(TriggerSet::all(s.definition)),
+        Position::Conditions | Position::Document => all(),
     }
 }

@@ -2,7 +2,7 @@
 //! `§14.5`).
 
 use crate::definition::{Action, ActionKind, Definition, Repeat};
-use crate::scope::{TriggerSet, entering};
+use crate::scope::{Subscribed, TriggerSet, entering};
 use std::collections::HashSet;
 
 /// What holds at one action.
@@ -21,13 +21,14 @@ pub(super) struct Place<'d> {
 
 /// The places of all actions, in the order of the outline's.
 pub(super) fn places(definition: &Definition) -> Vec<Place<'_>> {
-    let mut walk = Walk {
-        definition,
-        places: Vec::new(),
-    };
+    let subscribed = Subscribed::new(definition);
     let here = Here {
-        triggers: TriggerSet::all(definition),
+        triggers: subscribed.all(),
         in_loop: false,
+    };
+    let mut walk = Walk {
+        subscribed,
+        places: Vec::new(),
     };
     walk.list(&definition.actions, &HashSet::new(), here);
     walk.places
@@ -41,7 +42,7 @@ struct Here {
 }
 
 struct Walk<'d> {
-    definition: &'d Definition,
+    subscribed: Subscribed,
     places: Vec<Place<'d>>,
 }
 
@@ -83,7 +84,7 @@ impl<'d> Walk<'d> {
                 branches,
                 otherwise,
             } => {
-                let (sets, left) = entering(branches, here.triggers, self.definition);
+                let (sets, left) = entering(branches, here.triggers, &self.subscribed);
                 for (b, triggers) in branches.iter().zip(sets) {
                     self.list(&b.sequence, sure, Here { triggers, ..here });
                 }

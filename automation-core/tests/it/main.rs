@@ -1,4 +1,5 @@
 //! The suites of automation-core.
+mod builtin;
 mod codes;
 mod conditions;
 mod data_migrations;
@@ -7,6 +8,7 @@ mod guards;
 mod positions;
 mod properties;
 mod rendering;
+mod scope;
 mod seeds;
 mod store;
 mod support;

@@ -2,6 +2,7 @@
 //! automation, so that a tick reaches the one it was scheduled for and nobody else
 //! (`dispatch §5.1`, R-16). The schedule lives in the queue; exactly one node takes each tick.
 
+use crate::version;
 use automation_core::{
     builtin::{CronConfig, IntervalConfig},
     registry::{Fire, Teardown, TriggerIdentity, TriggerSetup},
@@ -85,7 +86,7 @@ impl Schedules {
                     QUEUE,
                     Recurring {
                         job_id: job_id.clone(),
-                        data: json!({"jobId": job_id}),
+                        data: version::mark(json!({"jobId": job_id})),
                         schedule,
                         start_delay,
                         priority: 0,
@@ -165,6 +166,7 @@ struct Ticks(Arc<Schedules>);
 #[async_trait::async_trait]
 impl JobHandler for Ticks {
     async fn handle(&self, job: Job) -> Result<(), JobError> {
+        version::check(&job)?;
         let Some(id) = job.data.get("jobId").and_then(Value::as_str) else {
             return Err(JobError::permanent("a tick without its job id"));
         };

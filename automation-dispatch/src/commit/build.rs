@@ -2,10 +2,13 @@
 //! document of a run enters a row only as a [`Masked`] value.
 
 use super::rows::*;
-use crate::store::runs::RunRecord;
-use crate::walk::{
-    decide::{Rest, Write},
-    tree::Walk,
+use crate::{
+    store::runs::RunRecord,
+    version,
+    walk::{
+        decide::{Rest, Write},
+        tree::Walk,
+    },
 };
 use automation_core::{ArtifactId, AutomationId, LockId, RunId};
 use plugin_api::{Actor, Cause, Doc, Masked, Text, Ts, masking::MaskSet, queue::NewJob};
@@ -342,7 +345,7 @@ pub fn timer_jobs(
     timeout_at: Option<Ts>,
     next_check_at: Option<Ts>,
 ) -> Vec<(&'static str, NewJob)> {
-    let data = json!({"runId": run, "waitLockId": lock});
+    let data = version::mark(json!({"runId": run, "waitLockId": lock}));
     let mut jobs = Vec::new();
     if let Some(at) = timeout_at {
         jobs.push(if kind == "delay" {

@@ -5,7 +5,10 @@ use automation_core::{RunId, registry::Cancel};
 use plugin_api::Clock;
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -17,6 +20,8 @@ use tokio::{
 pub struct Drivers {
     times: LeaseTimes,
     live: Mutex<HashMap<RunId, Handle>>,
+    /// Drivers since the process started.
+    begun: AtomicU64,
     /// Each told when a run arrives whose proof is the oldest: what keeps leases, and what watches
     /// them, sleeps until then.
     to_renew: Notify,
@@ -47,6 +52,7 @@ impl Drivers {
         Self {
             times,
             live: Mutex::default(),
+            begun: AtomicU64::new(0),
             to_renew: Notify::new(),
             to_watch: Notify::new(),
             left: Notify::new(),
@@ -61,6 +67,11 @@ impl Drivers {
     /// Runs being driven now.
     pub fn count(&self) -> usize {
         self.live().len()
+    }
+
+    /// How often this process has taken a run up since it started.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// True while the process is stopping.
@@ -156,6 +167,7 @@ impl Drivers {
                 task: None,
             },
         );
+        self.begun.fetch_add(1, Ordering::Relaxed);
         if oldest {
             self.to_renew.notify_one();
             self.to_watch.notify_one();

@@ -12,12 +12,13 @@ use super::{
 };
 use crate::shared::Shared;
 use automation_core::RunId;
-use plugin_api::{Db, db::DbError, timeout};
+use plugin_api::{Db, LoopReporter, db::DbError, timeout};
 use std::{collections::HashSet, sync::Arc};
 
-/// Keeps the leases of this process for as long as it is polled.
-pub async fn keep(shared: Arc<Shared>) {
-    tokio::join!(renewing(&shared), lapsing(&shared));
+/// Keeps the leases of this process for as long as it is polled; reports renewals, with the runs driven
+/// now as backlog.
+pub async fn keep(shared: Arc<Shared>, report: LoopReporter) {
+    tokio::join!(renewing(&shared, &report), lapsing(&shared));
 }
 
 async fn lapsing(shared: &Arc<Shared>) {
@@ -31,7 +32,7 @@ async fn lapsing(shared: &Arc<Shared>) {
     }
 }
 
-async fn renewing(shared: &Arc<Shared>) {
+async fn renewing(shared: &Arc<Shared>, report: &LoopReporter) {
     let times = shared.applier.lease;
     let clock = &*shared.clock;
     let mut db = connection(shared);
@@ -39,12 +40,18 @@ async fn renewing(shared: &Arc<Shared>) {
         shared.drivers.until_renewal(clock).await;
         let begun = clock.monotonic();
         let proven = match timeout(clock, times.attempt(), attempt(shared, &db, times)).await {
-            Ok(Ok(proven)) => proven,
+            Ok(Ok(renewal)) => {
+                let driven = shared.drivers.count() as u64;
+                report.pass(clock.now(), renewal.kept, Some(driven));
+                renewal.complete
+            }
             Ok(Err(error)) => {
+                report.failed(clock.now(), &error);
                 tracing::warn!(%error, "Leases could not be renewed; it is tried again.");
                 false
             }
             Err(limit) => {
+                report.failed(clock.now(), &limit);
                 tracing::warn!(%limit, "Leases could not be renewed; it is tried again on another connection.");
                 db = connection(shared);
                 false
@@ -63,27 +70,33 @@ fn connection(shared: &Shared) -> Db {
     shared.db.pinned(1)
 }
 
-/// Renews once; true when every lease is now known to be held or lost.
-async fn attempt(shared: &Arc<Shared>, db: &Db, times: LeaseTimes) -> Result<bool, DbError> {
+struct Renewal {
+    kept: u64,
+    /// Every lease is now known to be held or lost.
+    complete: bool,
+}
+
+async fn attempt(shared: &Arc<Shared>, db: &Db, times: LeaseTimes) -> Result<Renewal, DbError> {
     let held = shared.drivers.held();
     let proof = Proof::now(&*shared.clock);
     let kept: HashSet<RunId> = lease::renew(shared, db, &held, proof.at).await?;
     let (kept, rest): (Vec<_>, Vec<_>) = held.into_iter().partition(|(run, _)| kept.contains(run));
     shared.drivers.renewed(&kept, proof);
+    let mut renewal = Renewal {
+        kept: kept.len() as u64,
+        complete: true,
+    };
     if rest.is_empty() {
-        return Ok(true);
+        return Ok(renewal);
     }
     shared.clock.sleep(times.settle()).await;
     let rest = shared.drivers.still(&rest);
     if rest.is_empty() {
-        return Ok(true);
+        return Ok(renewal);
     }
     let ours = lease::ours(shared, db, &rest).await?;
-    let (busy, lost): (Vec<_>, HashSet<_>) = {
-        let (busy, lost): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|(run, _)| ours.contains(run));
-        (busy, lost.into_iter().collect())
-    };
-    shared.drivers.lost(&lost);
-    Ok(busy.is_empty())
+    let (busy, lost): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(run, _)| ours.contains(run));
+    shared.drivers.lost(&lost.into_iter().collect());
+    renewal.complete = busy.is_empty();
+    Ok(renewal)
 }

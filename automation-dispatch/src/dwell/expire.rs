@@ -12,6 +12,7 @@ use crate::{
     gates::decide::{Verdict, conditions},
     scope,
     shared::Shared,
+    version::Known,
     walk::view::{Base, Live, View},
     why::{self, Entry, Ruling},
 };
@@ -272,7 +273,7 @@ fn dwell_id(job: &Job) -> Option<DwellId> {
 
 /// Starts consuming dwell timers.
 pub async fn run(shared: &Arc<Shared>) -> Result<Subscription, QueueError> {
-    let handler = Arc::new(Timers(shared.clone()));
+    let handler = Arc::new(Known(Timers(shared.clone())));
     let consumer = Consumer::batch(super::GROUP, 100, handler);
     shared.queues.consume(super::QUEUE, consumer).await
 }

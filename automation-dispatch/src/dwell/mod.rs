@@ -18,6 +18,7 @@ pub use rows::{ALL, DELETE_OF_DISABLED, DUE, Dwell, OF_AUTOMATION};
 use crate::{
     fire::{Decision, Firing, LedgerKey, ledger},
     shared::Shared,
+    version,
     why::{Cancelled, Entry, Ruling},
 };
 use automation_core::DwellId;
@@ -49,7 +50,7 @@ pub struct Arm {
 /// The timer of a dwell. The row's id is in the job's, so that a re-arm after a cancel has a job of
 /// its own (`dispatch §6.1`).
 pub(crate) fn timer(id: DwellId, at: Ts) -> NewJob {
-    NewJob::new(json!({"dwellId": id}))
+    NewJob::new(version::mark(json!({"dwellId": id})))
         .id(format!("dwell:{id}"))
         .at(at)
 }

@@ -6,6 +6,7 @@ use crate::{
     dwell,
     fire::{Firing, Occurrence, fire, firings},
     shared::Shared,
+    version::Known,
     waits::{
         RecheckAsk, Rechecked,
         event::{self, EventAsk},
@@ -34,7 +35,7 @@ struct Stage2(Arc<Shared>);
 
 /// Starts consuming dispatch jobs.
 pub async fn run(shared: &Arc<Shared>) -> Result<Subscription, QueueError> {
-    let consumer = Consumer::batch(GROUP, BATCH, Arc::new(Stage2(shared.clone())));
+    let consumer = Consumer::batch(GROUP, BATCH, Arc::new(Known(Stage2(shared.clone()))));
     shared.queues.consume(QUEUE, consumer).await
 }
 

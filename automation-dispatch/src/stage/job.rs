@@ -1,5 +1,6 @@
 //! What travels from stage 1 to stage 2.
 
+use crate::version;
 use automation_core::{AutomationId, LockId, RunId};
 use automation_entity::EntityChanged;
 use plugin_api::queue::NewJob;
@@ -87,6 +88,6 @@ impl DispatchJob {
                 format!("inverse:{context_key}:{change_id}")
             }
         };
-        Ok(NewJob::new(serde_json::to_value(self)?).id(id))
+        Ok(NewJob::new(version::mark(serde_json::to_value(self)?)).id(id))
     }
 }

@@ -4,6 +4,7 @@ use super::recheck::{RecheckAsk, Rechecked, recheck};
 use crate::{
     commit::build::{DELAY_QUEUE, TIMEOUT_QUEUE},
     shared::Shared,
+    version::Known,
 };
 use automation_core::LockId;
 use plugin_api::{
@@ -65,7 +66,7 @@ pub async fn run(shared: &Arc<Shared>) -> Result<Vec<Subscription>, QueueError> 
         (DELAY_QUEUE, "automation-delay-resume"),
         (TIMEOUT_QUEUE, "automation-wait-timeout"),
     ] {
-        let consumer = Consumer::batch(group, 100, Arc::new(Timers(shared.clone())));
+        let consumer = Consumer::batch(group, 100, Arc::new(Known(Timers(shared.clone()))));
         running.push(shared.queues.consume(queue, consumer).await?);
     }
     Ok(running)

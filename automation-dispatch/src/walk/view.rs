@@ -26,7 +26,7 @@ impl Default for Live {
 }
 
 /// The part of a run's scope that a walk does not change.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Base {
     /// `{id, event, eventId, actor, payload}`.
     pub trigger: Value,

@@ -10,7 +10,7 @@ use crate::{
     fire::{Candidate, Firing, LedgerKey, Occurrence, Started, firings},
     gates::decide::Verdict,
     shared::Shared,
-    walk::view::Base,
+    walk::view::{Base, Live},
 };
 use automation_core::{AutomationId, DwellId, definition::Refire};
 use automation_entity::EntityChanged;
@@ -23,7 +23,7 @@ use std::{collections::HashSet, sync::Arc};
 pub fn gate_said_no(firing: &Firing, verdict: &Verdict, base: &mut Base, at: Ts) -> Option<Entry> {
     let scene = || {
         let program = &firing.automation.program;
-        Scene::new(program, firing.trigger, std::mem::take(base))
+        Scene::new(program, firing.trigger, std::mem::replace(base, nothing()))
     };
     let ruling = match verdict {
         Verdict::WindowHeld { n, partition } => {
@@ -40,6 +40,19 @@ pub fn gate_said_no(firing: &Firing, verdict: &Verdict, base: &mut Base, at: Ts)
         verdict => of_gates(verdict, scene)?,
     };
     Some(Entry::of(firing, at, ruling))
+}
+
+/// What a no leaves behind; making it allocates nothing.
+fn nothing() -> Base {
+    Base {
+        trigger: Value::Null,
+        now: Value::Null,
+        live: Live {
+            health: Value::Null,
+            state: Value::Null,
+            unresolved: false,
+        },
+    }
 }
 
 /// As a ruling; none for a verdict that is not a no.

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 /// How long decisions gather before they are written.
 const GATHER: Duration = Duration::from_millis(500);
 /// Decisions that wait at most; beyond that the oldest go.
-const CAPACITY: usize = 4096;
+const CAPACITY: usize = 2048;
 /// Rows of one transaction.
 const BATCH: usize = 256;
 /// Explanations computed at a stretch before other tasks get their turn.
@@ -163,14 +163,19 @@ pub async fn flush(shared: &Shared) -> u64 {
     let mut kept = 0;
     for batch in entries.chunks(BATCH) {
         let rows = rows(shared, batch).await;
-        let n = write(shared, &rows).await;
-        written.lost += rows.len() as u64 - n;
+        let Some(n) = write(shared, &rows).await else {
+            // Nobody waits for a database that is not there.
+            break;
+        };
         kept += n;
         for row in &rows {
             *written.since.entry(row.automation_id).or_default() += 1;
         }
     }
-    cut(shared, &mut written.since).await;
+    written.lost += entries.len() as u64 - kept;
+    if kept > 0 {
+        cut(shared, &mut written.since).await;
+    }
     tell(&mut written, shared.clock.now());
     kept
 }
@@ -207,13 +212,13 @@ fn row(shared: &Shared, entry: &Entry) -> DecisionRow {
 }
 
 /// Writes rows; a batch that is refused is split, so that one bad row costs only itself. Answers how
-/// many were written.
-async fn write(shared: &Shared, rows: &[DecisionRow]) -> u64 {
+/// many were written; none when the database does not answer.
+async fn write(shared: &Shared, rows: &[DecisionRow]) -> Option<u64> {
     match insert(shared, rows).await {
-        Ok(()) => return rows.len() as u64,
+        Ok(()) => return Some(rows.len() as u64),
         Err(error) if plugin_api::db::is_unavailable(&error) => {
-            tracing::debug!(%error, decisions = rows.len(), "Decisions could not be kept.");
-            return 0;
+            tracing::debug!(%error, "Decisions could not be kept.");
+            return None;
         }
         Err(error) => {
             tracing::debug!(%error, decisions = rows.len(), "A batch of decisions was refused and is split.");
@@ -223,7 +228,7 @@ async fn write(shared: &Shared, rows: &[DecisionRow]) -> u64 {
     for row in rows {
         written += u64::from(insert(shared, std::slice::from_ref(row)).await.is_ok());
     }
-    written
+    Some(written)
 }
 
 async fn insert(shared: &Shared, rows: &[DecisionRow]) -> Result<(), DbError> {

@@ -54,6 +54,52 @@ both_engines! {
         w.node.shutdown().await;
     }
 
+    async fn a_job_of_a_newer_form_is_left_for_a_newer_node(db: TestDb) {
+        let w = World::new(&db).await;
+        let queues = &w.parts().queues;
+        let all = ["automation-dispatch", "automation-delay", "automation-wait-timeout", "automation-dwell", "automation-builtin-triggers"];
+        for queue in all {
+            let newer = NewJob::new(json!({"v": 2, "what": "this node cannot know"}));
+            queues.enqueue(queue, vec![newer]).await.unwrap();
+        }
+        w.automation(ON_CHANGE).await;
+        w.set("x", "up").await;
+        w.until_calls(&["c x"]).await;
+        for _ in 0..2 {
+            eventually(async || w.node.logs().find(tracing::Level::WARN, "newer version").len() >= all.len(), "each is warned of").await;
+            for queue in all {
+                eventually(async || queues.stats(queue).await.unwrap().pending == 1, queue).await;
+                assert_eq!(queues.stats(queue).await.unwrap().failed, 0, "{queue}");
+            }
+            w.clock.advance(Duration::from_secs(31));
+        }
+        assert!(!w.node.logs().contains("malformed"));
+        w.node.shutdown().await;
+    }
+
+    async fn every_job_of_the_engine_says_its_form(db: TestDb) {
+        let w = World::new(&db).await;
+        w.automation("triggers: [{event: world.pinged}]\nactions: [{delay: {seconds: 600}}]").await;
+        w.automation("triggers: [{event: world.pinged}]\nactions: [{wait_until: {condition: 'state.thing.x.status == \"down\"', timeout_seconds: 600}}]").await;
+        w.automation("triggers: [{event: world.pinged, for: {seconds: 600}}]\nactions: []").await;
+        w.automation("triggers: [{event: automation.interval, config: {intervalSeconds: 600}}]\nactions: []").await;
+        w.automation(ON_CHANGE).await;
+        w.ping(Some("k"), 1).await;
+        plugin_api::statements! { FORMS = {
+            sqlite: "select queue || '=' || coalesce(data->>'v', 'none') from queue_jobs where queue not like 'hook:%' union select queue || '=' || coalesce(data->>'v', 'none') from queue_recurring order by 1",
+            postgres: "select queue || '=' || coalesce(data->>'v', 'none') from signalbox.queue_jobs where queue not like 'hook:%' union select queue || '=' || coalesce(data->>'v', 'none') from signalbox.queue_recurring order by 1",
+        }; }
+        let forms = async || db.db().sql(FORMS).all::<String>().await.unwrap();
+        let timers = ["automation-builtin-triggers=1", "automation-delay=1", "automation-dwell=1", "automation-wait-timeout=1"];
+        eventually(async || forms().await == timers, "the timers").await;
+        // The job between the stages is gone as soon as it is handled.
+        w.node.scope().arm("queue.batch.before_commit", Action::Hang);
+        w.set("y", "up").await;
+        eventually(async || forms().await.contains(&"automation-dispatch=1".to_owned()), "the dispatch job").await;
+        w.node.scope().disarm("queue.batch.before_commit");
+        w.node.shutdown().await;
+    }
+
     async fn dispatch_c67_an_automation_that_cannot_fire_stops_no_other(db: TestDb) {
         let w = World::new(&db).await;
         let on_ping = "triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: go}}]";

@@ -1,6 +1,7 @@
 //! The engine on real databases, one module per theme; cases are named after `dispatch.md` C and
 //! `entity.md` 23. Every test runs on SQLite and on Postgres.
 
+mod acceptance;
 mod basics;
 mod branches;
 mod dwells;
@@ -9,7 +10,9 @@ mod leases;
 mod modes;
 mod plans;
 mod recovery;
+mod registrations;
 mod retention;
+mod routing;
 mod statements;
 mod waits;
 mod why;

@@ -228,6 +228,25 @@ both_engines! {
         w.node.shutdown().await;
     }
 
+    async fn passes_at_the_same_time_do_not_meet(db: TestDb) {
+        let w = world(&db, Retention { runs_per_automation: 1, ..Default::default() }).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nmode: parallel\nactions: [{action: world.call, config: {name: one}}]").await;
+        for n in 0..6 {
+            w.ping(None, n).await;
+            finished(&w, a, n as usize + 1).await;
+        }
+        db.db().sql(CHATTER).bind(300_i64).execute().await.unwrap();
+        w.clock.advance(31 * DAY);
+        let pass = || w.node.run(w.engine.prune());
+        let (one, two, three) = tokio::join!(pass(), pass(), pass());
+        for pruned in [one, two, three] {
+            assert!(pruned.expect("no pass fails").runs <= 5);
+        }
+        pruned_to(&w, a, 1).await;
+        assert_eq!((w.count(&db, LOGS).await, w.count(&db, STEPS).await), (300, 1));
+        w.node.shutdown().await;
+    }
+
     async fn one_loop_prunes_by_itself(db: TestDb) {
         let w = world(&db, Retention { runs_per_automation: 0, runs_days: 1, ..Default::default() }).await;
         let a = w.automation("triggers: [{event: world.pinged}]\nactions: []").await;

@@ -109,10 +109,20 @@ both_engines! {
             set(&handle, "a", thing(status)).await.unwrap();
         }
         set(&handle, "other", thing("x")).await.unwrap();
-        let page = transitions((&node.db).into(), "thing", "a", &Default::default(), None, 2).await.unwrap();
+        let any = TransitionFilter::default();
+        let page = transitions((&node.db).into(), "thing", "a", &any, None, 2).await.unwrap();
         assert_eq!(page.iter().map(|t| &*t.to_value).collect::<Vec<_>>(), ["c", "b"]);
-        let rest = transitions((&node.db).into(), "thing", "a", &Default::default(), Some(page[1].id), 2).await.unwrap();
+        let rest = transitions((&node.db).into(), "thing", "a", &any, Some(page[1].id), 2).await.unwrap();
         assert_eq!(rest.iter().map(|t| &*t.to_value).collect::<Vec<_>>(), ["a"]);
+        let by = |field: &str, from: Option<&str>, to: Option<&str>| TransitionFilter {
+            field: Some(field.into()),
+            from: from.map(Into::into),
+            to: to.map(Into::into),
+        };
+        for (filter, expected) in [(by("status", Some("a"), None), vec!["b"]), (by("status", None, Some("c")), vec!["c"]), (by("status", Some("a"), Some("c")), vec![]), (by("region", None, None), vec![])] {
+            let found = transitions((&node.db).into(), "thing", "a", &filter, None, 9).await.unwrap();
+            assert_eq!(found.iter().map(|t| &*t.to_value).collect::<Vec<_>>(), expected, "{filter:?}");
+        }
     }
 
     async fn text_with_nul_is_stored(db: TestDb) {

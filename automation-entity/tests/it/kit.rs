@@ -72,6 +72,14 @@ plugin_api::statements! {
         sqlite: "update entity_outbox set payload = '{\"kind\":\"thing\"}' where seq = $1",
         postgres: "update signalbox.entity_outbox set payload = '{\"kind\":\"thing\"}' where seq = $1",
     };
+    pub MAKE_NEWER = {
+        sqlite: "update entity_outbox set payload = json_set(payload, '$.v', 2) where seq = $1",
+        postgres: "update signalbox.entity_outbox set payload = (payload::jsonb || '{\"v\":2}')::json where seq = $1",
+    };
+    pub MAKE_KNOWN = {
+        sqlite: "update entity_outbox set payload = json_remove(payload, '$.v') where seq = $1",
+        postgres: "update signalbox.entity_outbox set payload = (payload::jsonb - 'v')::json where seq = $1",
+    };
     pub ATTEMPTS = "select coalesce(max(attempts), 0) from signalbox.entity_outbox";
     pub CLEAR_OUTBOX = "delete from signalbox.entity_outbox";
     pub CLEAR_LOG = "delete from signalbox.entity_transitions";
@@ -255,6 +263,9 @@ impl QueueManager for NoQueues {
     }
     async fn stats(&self, _: &str) -> Result<QueueStats, QueueError> {
         Ok(QueueStats::default())
+    }
+    async fn depths(&self) -> Result<Vec<QueueDepth>, QueueError> {
+        Ok(Vec::new())
     }
     async fn test_connection(&self) -> Result<(), QueueError> {
         Ok(())

@@ -63,6 +63,28 @@ both_engines! {
         node.engine.stop().await;
     }
 
+    async fn a_change_in_a_newer_form_stays_for_a_newer_node(db: TestDb) {
+        let (node, handle) = Node::of_things(&db, KindOptions::default()).await;
+        for id in ["a", "b", "c"] {
+            set(&handle, id, thing("open")).await.unwrap();
+        }
+        let newer = seqs(&node).await[1];
+        node.db.sql(MAKE_NEWER).bind(newer).execute().await.unwrap();
+        set(&handle, "b", thing("done")).await.unwrap();
+        let logs = Logs::new();
+        logs.record(node.start()).await;
+        eventually(async || node.routed.count() == 2, "the others").await;
+        assert_eq!(node.routed.ids(), ["a", "c"]);
+        assert!(stays(async || seqs(&node).await.len() == 2).await, "it stays, and what follows it waits");
+        advance_until(&node.clock, Duration::from_secs(1), async || logs.find(Level::WARN, "newer version").len() == 3, "looked at again").await;
+        assert_eq!(seqs(&node).await.len(), 2);
+        // A newer node would take it; here it becomes readable.
+        node.db.sql(MAKE_KNOWN).bind(newer).execute().await.unwrap();
+        advance_until(&node.clock, Duration::from_secs(1), async || seqs(&node).await.is_empty(), "both are routed").await;
+        assert_eq!(node.routed.ids(), ["a", "c", "b", "b"]);
+        node.engine.stop().await;
+    }
+
     async fn a_bad_row_costs_only_itself_and_its_successors_wait(db: TestDb) {
         let (node, handle) = Node::of_things(&db, KindOptions::default()).await;
         for n in 0..40 {

@@ -58,6 +58,23 @@ async fn write(node: &Node, kept: &Kept, status: &str) {
 }
 
 both_engines! {
+    async fn a_change_in_a_newer_form_is_kept_from_subscribers_and_not_dropped(db: TestDb) {
+        let (kept, calls) = (Kept::default(), Arc::new(AtomicUsize::new(0)));
+        let node = Kit::new(&db).await.plugin(EnginePlugin::new()).plugin(owner(&kept))
+            .plugin(counting("other", Delivery::work_queue("sync"), 0, &calls)).boot().await;
+        own_table(&db).await;
+        let queues = node.service("test", &plugin_api::core::QUEUES).unwrap();
+        let queue = "hook:automation.entity.changed.thing";
+        let newer = plugin_api::queue::NewJob::new(serde_json::json!({"v": 2, "subject": "thing:a"}));
+        queues.enqueue(queue, vec![newer]).await.unwrap();
+        write(&node, &kept, "open").await;
+        eventually(async || calls.load(Ordering::SeqCst) == 1, "the change this node can read").await;
+        eventually(async || !node.logs().find(Level::WARN, "newer version").is_empty(), "the warning").await;
+        eventually(async || queues.stats(queue).await.unwrap().pending == 1, "it waits").await;
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        node.shutdown().await;
+    }
+
     async fn entity_23_14_a_work_queue_retries_up_to_its_limit(db: TestDb) {
         let (kept, calls) = (Kept::default(), Arc::new(AtomicUsize::new(0)));
         let group = Delivery::WorkQueue { worker_group: "sync".into(), retries: Retries::Limited(2) };

@@ -110,8 +110,8 @@ pub(super) async fn put(
     Path((check, system_id)): Path<(String, String)>,
     ApiJson(input): ApiJson<AssignmentInput>,
 ) -> Result<Response, Problem> {
-    let name = api.checks.get(&check).await?.name;
     let (a, is_new) = api.checks.assign(&check, &system_id, &input).await?;
+    let name = api.checks.get(&check).await?.name;
     let status = if is_new {
         StatusCode::CREATED
     } else {

@@ -141,14 +141,21 @@ pub(super) async fn get(
     Ok(Json(api.checks.get(&check).await?.into()))
 }
 
-/// Creates or changes by name; repeating it changes nothing.
+/// Creates or changes by name or id; a `name` in the body is its name from now on. Repeating it
+/// changes nothing.
 pub(super) async fn put(
     State(api): State<Api>,
     Path(check): Path<String>,
     ApiJson(body): ApiJson<Value>,
 ) -> Result<Response, Problem> {
-    let input = CheckInput::read(&body);
-    let (c, is_new) = api.checks.put(&check, &input).await?;
+    let named_otherwise = body.get("name").is_some();
+    let (name, input) = if named_otherwise {
+        let (name, input) = named(body);
+        (Some(name), input)
+    } else {
+        (None, CheckInput::read(&body))
+    };
+    let (c, is_new) = api.checks.put(&check, name.as_deref(), &input).await?;
     Ok(if is_new {
         created(c)
     } else {

@@ -11,6 +11,7 @@ use crate::{
     service::{CheckError, Checks},
 };
 use automation_entity::HealthReader;
+use axum::http::Method;
 use plugin_api::{
     AccessRule,
     http::{FieldError, Problem, Routes},
@@ -54,17 +55,19 @@ pub fn routes(checks: Checks, reader: Arc<dyn HealthReader>, worker: Worker) -> 
         .post("/checks", manage, checks::create)
         .post("/checks/validate", manage, checks::validate)
         .get("/checks/{check}", read, checks::get)
-        .put("/checks/{check}", manage, checks::put)
+        .rehearsable(Method::PUT, "/checks/{check}", manage, checks::put)
         .delete("/checks/{check}", manage, checks::delete)
         .post("/checks/{check}/pause", manage, checks::pause)
         .post("/checks/{check}/resume", manage, checks::resume)
         .get("/checks/{check}/assignments", read, assignments::of_check)
-        .put(
+        .rehearsable(
+            Method::PUT,
             "/checks/{check}/assignments/{system_id}",
             manage,
             assignments::put,
         )
-        .delete(
+        .rehearsable(
+            Method::DELETE,
             "/checks/{check}/assignments/{system_id}",
             manage,
             assignments::delete,

@@ -49,8 +49,9 @@ impl Checks {
         system_id: &str,
         input: &AssignmentInput,
     ) -> Result<(Assignment, bool), CheckError> {
-        let c = self.get(key).await?;
+        // First what is wrong with the input itself: it can then be told before the check exists.
         self.check_thresholds(input.state_thresholds.as_ref())?;
+        let c = self.get(key).await?;
         self.check_system(system_id).await?;
         let thresholds = input.state_thresholds.as_ref();
         let now = self.clock.now();

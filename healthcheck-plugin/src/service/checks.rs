@@ -33,10 +33,20 @@ impl Checks {
         name: &str,
         input: &CheckInput,
     ) -> Result<Configuration, CheckError> {
+        let id = Id(self.clock.new_uuid());
+        self.create_as(id, name, input).await
+    }
+
+    async fn create_as(
+        &self,
+        id: Id,
+        name: &str,
+        input: &CheckInput,
+    ) -> Result<Configuration, CheckError> {
         let valid = self.validate(name, input)?;
         let now = self.clock.now();
         let c = Configuration {
-            id: Id(self.clock.new_uuid()),
+            id,
             name: Text::new(name.trim()),
             strategy_id: valid.strategy_id,
             config: Doc(valid.config),
@@ -52,34 +62,45 @@ impl Checks {
         Ok(c)
     }
 
-    /// Creates the configuration of this name, or changes it to the input. The second value is true
-    /// when it was created. Repeating it changes nothing.
+    /// Creates the configuration `key` stands for, its id or its name, or changes it to the input.
+    /// `name` is its name from now on; none: it keeps the one it has, and a new one is called `key`.
+    /// The second value is true when it was created. Repeating it changes nothing.
     pub async fn put(
         &self,
-        name: &str,
+        key: &str,
+        name: Option<&str>,
         input: &CheckInput,
     ) -> Result<(Configuration, bool), CheckError> {
-        let valid = self.validate(name, input)?;
-        let Some(old) = configurations::find(Conn::Db(&self.db), name).await? else {
-            return match self.create(name, input).await {
-                // Somebody else created it in between; what was asked for is a change now.
-                Err(CheckError::NameTaken(_)) => {
-                    let old = self.get(name).await?;
-                    Ok((self.change(old, valid, input.paused).await?, false))
+        let at = || Conn::Db(&self.db);
+        let mut found = configurations::find(at(), key).await?;
+        if found.is_none() {
+            let id = key.parse().unwrap_or_else(|_| self.clock.new_uuid());
+            match self.create_as(Id(id), name.unwrap_or(key), input).await {
+                // Perhaps somebody else created it in between; what was asked for is a change then.
+                Err(CheckError::NameTaken(taken)) => {
+                    found = configurations::find(at(), key).await?;
+                    if found.is_none() {
+                        return Err(CheckError::NameTaken(taken));
+                    }
                 }
-                created => Ok((created?, true)),
-            };
-        };
-        Ok((self.change(old, valid, input.paused).await?, false))
+                created => return Ok((created?, true)),
+            }
+        }
+        let old = found.ok_or_else(|| CheckError::NotFound(key.to_owned()))?;
+        let name = name.unwrap_or(old.name.as_str()).trim().to_owned();
+        let valid = self.validate(&name, input)?;
+        Ok((self.change(old, &name, valid, input.paused).await?, false))
     }
 
     async fn change(
         &self,
         old: Configuration,
+        name: &str,
         valid: ValidCheck,
         paused: Option<bool>,
     ) -> Result<Configuration, CheckError> {
         let new = Configuration {
+            name: Text::new(name),
             strategy_id: valid.strategy_id,
             config: Doc(valid.config),
             collectors: Some(Doc::of(&valid.collectors)?),
@@ -87,12 +108,16 @@ impl Checks {
             updated_at: self.clock.now(),
             ..old.clone()
         };
-        let same = new.strategy_id == old.strategy_id
+        let same = new.name == old.name
+            && new.strategy_id == old.strategy_id
             && new.config == old.config
             && new.collectors == old.collectors
             && new.interval_seconds == old.interval_seconds;
-        if !same && !configurations::update(Conn::Db(&self.db), &new).await? {
-            return Err(CheckError::NotFound(old.name.into_string()));
+        if !same {
+            let written = configurations::update(Conn::Db(&self.db), &new).await;
+            if !written.map_err(|e| taken(e, name))? {
+                return Err(CheckError::NotFound(old.name.into_string()));
+            }
         }
         if new.interval_seconds != old.interval_seconds {
             for a in assignments::of_configuration(Conn::Db(&self.db), new.id).await? {

@@ -45,7 +45,7 @@ pub fn check(
     if interval.is_none() {
         found.push(Issue::new(
             vec![input.interval_key.into()],
-            "must be a whole number of seconds, at least 1",
+            "must be a whole number of seconds from 1 to 31536000 (a year)",
         ));
     }
     let valid = input

@@ -41,6 +41,12 @@ pub trait Api: Send + Sync {
         body: Option<Value>,
         if_match: Option<String>,
     ) -> anyhow::Result<Answer>;
+
+    /// True when nothing but the documents at hand is known behind it: what they refer to may well
+    /// exist on a server.
+    fn is_scratch(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]
@@ -57,7 +63,7 @@ impl Api for Client {
     }
 }
 
-/// A router of this process, called as its administrator.
+/// The router of a scratch host in this process, called as its administrator.
 pub struct Local {
     router: Router,
     principal: Principal,
@@ -107,5 +113,9 @@ impl Api for Local {
             serde_json::from_slice(&bytes).unwrap_or(Value::Null)
         };
         Ok(Answer { status, body })
+    }
+
+    fn is_scratch(&self) -> bool {
+        true
     }
 }

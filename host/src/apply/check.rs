@@ -1,7 +1,7 @@
 //! Checking documents: each by the API that would take it, and all of them against each other.
 
 use super::{
-    Api,
+    Api, assignments,
     document::{Document, DocumentKind},
     read::Source,
     spec,
@@ -70,54 +70,99 @@ impl Checked {
     pub fn documents(&self) -> impl Iterator<Item = &Document> {
         self.sources.iter().flat_map(|s| &s.documents)
     }
+    /// Every document of one kind, with its place among all of them.
+    pub(super) fn of(
+        &self,
+        kind: DocumentKind,
+    ) -> impl Iterator<Item = ((usize, usize), &Document)> {
+        let placed = self.sources.iter().enumerate().flat_map(|(s, source)| {
+            let documents = source.documents.iter().enumerate();
+            documents.map(move |(d, document)| ((s, d), document))
+        });
+        placed.filter(move |(_, d)| d.kind == kind)
+    }
+    /// Adds findings about a document.
+    pub(super) fn add(&mut self, (source, document): (usize, usize), found: Diagnostics) {
+        let source = &mut self.sources[source];
+        let d = &mut source.documents[document];
+        d.sound &= !found.has_errors();
+        let mut all = std::mem::take(&mut source.diagnostics);
+        all.append(found.locate(&d.root, Some(&source.text)));
+        source.diagnostics = all.ordered();
+    }
 }
 
 /// Checks all documents; writes nothing.
 ///
 /// # Errors
 /// Only when the API cannot be asked; what is wrong with documents is in the answer.
-pub async fn check(api: &dyn Api, mut sources: Vec<Source>) -> anyhow::Result<Checked> {
-    let mut seen: BTreeMap<(DocumentKind, String), String> = BTreeMap::new();
-    let known_checks: BTreeSet<String> = sources
-        .iter()
-        .flat_map(|s| &s.documents)
-        .filter(|d| d.kind == DocumentKind::Healthcheck)
-        .map(|d| d.name.clone())
+pub async fn check(api: &dyn Api, sources: Vec<Source>) -> anyhow::Result<Checked> {
+    let mut checked = Checked { sources };
+    let mut findings = doubles(&checked);
+    let declared: BTreeSet<&str> = checked
+        .of(DocumentKind::Healthcheck)
+        .map(|(_, d)| d.name.as_str())
         .collect();
-    for source in &mut sources {
-        for d in &source.documents {
-            let mut found = match d.kind {
-                DocumentKind::Automation => {
-                    issues(
-                        api,
-                        "/definitions/validate",
-                        json!({"definition": spec::definition(d)}),
-                        &["spec"],
-                    )
-                    .await?
-                }
-                DocumentKind::Healthcheck => health_check(api, d).await?,
-                DocumentKind::System => system(api, d, &known_checks).await?,
-            };
-            if let Some(first) = seen.insert((d.kind, d.name.clone()), source.name.clone()) {
-                let message = format!(
-                    "{} {} is declared twice; first in {first}",
-                    d.kind.as_str(),
-                    d.name
-                );
-                found.push(Diagnostic::error(
-                    "duplicate_document",
-                    vec![PathSegment::from("metadata"), PathSegment::from("name")],
-                    message,
-                ));
-            }
-            source
-                .diagnostics
-                .append(found.locate(&d.root, Some(&source.text)));
-        }
-        source.diagnostics = std::mem::take(&mut source.diagnostics).ordered();
+    for (place, d) in checked.of(DocumentKind::Healthcheck) {
+        findings.push((place, health_check(api, d).await?));
     }
-    Ok(Checked { sources })
+    for (place, d) in checked.of(DocumentKind::System) {
+        findings.push((place, system(api, d, &declared).await?));
+    }
+    for (place, d) in checked.of(DocumentKind::Automation) {
+        findings.push((place, automation(api, d).await?));
+    }
+    for (place, found) in findings {
+        checked.add(place, found);
+    }
+    Ok(checked)
+}
+
+/// What no two documents may have in common: their name; and display names where the server wants
+/// them unique, ignoring case.
+fn doubles(checked: &Checked) -> Vec<((usize, usize), Diagnostics)> {
+    let mut findings = Vec::new();
+    for kind in DocumentKind::ALL {
+        let mut names = BTreeMap::new();
+        let mut titles = BTreeMap::new();
+        for (place, d) in checked.of(kind) {
+            let what = kind.as_str();
+            if let Some(first) = names.insert(d.name.as_str(), place.0) {
+                let first = &checked.sources[first].name;
+                let message = format!("{what} {} is declared twice; first in {first}", d.name);
+                let at = vec!["metadata".into(), "name".into()];
+                let double = Diagnostic::error("duplicate_document", at, message);
+                findings.push((place, double.into()));
+                continue;
+            }
+            let unique = kind != DocumentKind::Automation;
+            let title = d.display_name().to_lowercase();
+            if unique && let Some(first) = titles.insert(title, d.name.as_str()) {
+                let title = d.display_name();
+                let message = format!("{what} {first} is called {title:?} too, ignoring case");
+                let double = Diagnostic::error("duplicate_name", d.display_name_at(), message)
+                    .help("give each a title of its own");
+                findings.push((place, double.into()));
+            }
+        }
+    }
+    findings
+}
+
+async fn automation(api: &dyn Api, d: &Document) -> anyhow::Result<Diagnostics> {
+    let definition = spec::definition(d);
+    let route = "/definitions/validate";
+    let mut found = issues(api, route, json!({"definition": definition}), d).await?;
+    if let Some(enabled) = d.labels.get("enabled")
+        && !matches!(enabled.as_str(), "true" | "false")
+    {
+        let at: Path = vec!["metadata".into(), "labels".into(), "enabled".into()];
+        let message = format!("{enabled:?} says neither that it is enabled nor that it is not");
+        found.push(
+            Diagnostic::error("bad_enum", at, message).help("write \"true\" or \"false\", quoted"),
+        );
+    }
+    Ok(found)
 }
 
 async fn health_check(api: &dyn Api, d: &Document) -> anyhow::Result<Diagnostics> {
@@ -133,9 +178,7 @@ async fn health_check(api: &dyn Api, d: &Document) -> anyhow::Result<Diagnostics
         }
     }
     if !found.has_errors() {
-        let mut body = spec::check_body(d);
-        body["name"] = d.name.clone().into();
-        found.append(issues(api, "/checks/validate", body, &["spec"]).await?);
+        found.append(issues(api, "/checks/validate", spec::check_body(d), d).await?);
     }
     Ok(found)
 }
@@ -143,45 +186,43 @@ async fn health_check(api: &dyn Api, d: &Document) -> anyhow::Result<Diagnostics
 async fn system(
     api: &dyn Api,
     d: &Document,
-    known_checks: &BTreeSet<String>,
+    declared: &BTreeSet<&str>,
 ) -> anyhow::Result<Diagnostics> {
     let mut found = unknown_keys(d, &["healthcheck"]);
-    let at = |i: usize| {
-        vec![
-            PathSegment::from("spec"),
-            PathSegment::from("healthcheck"),
-            PathSegment::from(i),
-        ]
-    };
-    match spec::assignments(d) {
-        None => {}
-        Some(Err(i)) => found.push(
-            Diagnostic::error(
-                "bad_format",
-                at(i),
-                "expected an entry with a reference to a Healthcheck",
-            )
-            .help("write - ref: { kind: Healthcheck, name: … }"),
-        ),
-        Some(Ok(list)) => {
-            for (i, a) in list.iter().enumerate() {
-                let missing = !known_checks.contains(&a.check)
-                    && api
-                        .send(Method::GET, &format!("/checks/{}", a.check), None, None)
-                        .await?
-                        .status
-                        == 404;
-                if missing {
-                    let message = format!(
-                        "there is no Healthcheck {}, neither in these files nor on the server",
-                        a.check
-                    );
-                    found.push(Diagnostic::error("unresolved_reference", at(i), message));
-                }
-            }
+    let (list, own) = assignments::read(d);
+    found.append(own);
+    for a in list.into_iter().flatten() {
+        let check = a.check.as_str();
+        if declared.contains(check) || find_check(api, check).await?.is_some() {
+            continue;
         }
+        let at = assignments::entry_at(a.index);
+        let code = "unresolved_reference";
+        found.push(if api.is_scratch() {
+            let message = format!("no Healthcheck {check} is declared in these files");
+            Diagnostic::warning(code, at, message)
+                .help("`apply` asks the server for it, and refuses if it is not there either")
+        } else {
+            let message = format!(
+                "there is no Healthcheck {check}, neither in these files nor on the server"
+            );
+            Diagnostic::error(code, at, message)
+        });
     }
     Ok(found)
+}
+
+/// The id of a check that exists: declared by a document of this name, or made in another way and
+/// called so.
+pub(super) async fn find_check(api: &dyn Api, name: &str) -> anyhow::Result<Option<String>> {
+    for key in [spec::check_id(name).as_str(), name] {
+        let path = format!("/checks/{}", crate::client::segment(key));
+        let answer = api.send(Method::GET, &path, None, None).await?;
+        if answer.status != 404 {
+            return Ok(answer.ok()?["id"].as_str().map(str::to_owned));
+        }
+    }
+    Ok(None)
 }
 
 fn unknown_keys(d: &Document, allowed: &[&'static str]) -> Diagnostics {
@@ -198,65 +239,63 @@ fn unknown_keys(d: &Document, allowed: &[&'static str]) -> Diagnostics {
             |n| format!("did you mean {n}?"),
         );
         let path = vec![PathSegment::from("spec"), PathSegment::from(key.as_str())];
-        found.push(
-            Diagnostic::error(
-                "unknown_field",
-                path,
-                format!("{key} is not a field of the spec of a {}", d.kind.as_str()),
-            )
-            .help(help),
-        );
+        let message = format!("{key} is not a field of the spec of a {}", d.kind.as_str());
+        let d = Diagnostic::error("unknown_field", path, message);
+        found.push(d.help(help).on_key());
     }
     found
 }
 
-/// Asks the API for the issues of a body and turns them into diagnostics below `prefix`.
+/// Asks the API what it has to say about a body made of a document.
 async fn issues(
     api: &dyn Api,
     route: &str,
     body: Value,
-    prefix: &[&str],
+    d: &Document,
 ) -> anyhow::Result<Diagnostics> {
     let answer = api
         .send(Method::POST, route, Some(body), None)
         .await?
         .ok()?;
-    Ok(answer["issues"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|i| diagnostic(i, prefix))
-        .collect())
+    let issues = answer["issues"].as_array().into_iter().flatten();
+    Ok(issues.map(|i| of_issue(i, d)).collect())
 }
 
-fn diagnostic(issue: &Value, prefix: &[&str]) -> Diagnostic {
+/// An issue of the API about the spec of a document.
+pub(super) fn of_issue(issue: &Value, d: &Document) -> Diagnostic {
     let severity = match issue["severity"].as_str() {
         Some("warning") => Severity::Warning,
         Some("info") => Severity::Info,
         _ => Severity::Error,
     };
     let own: Vec<Value> = issue["path"].as_array().cloned().unwrap_or_default();
-    let path: Path = prefix
-        .iter()
-        .map(|p| PathSegment::from(*p))
-        .chain(spec::check_path(&own).iter().filter_map(|v| match v {
-            Value::String(k) => Some(PathSegment::from(k.as_str())),
-            v => v.as_u64().map(|i| PathSegment::from(i as usize)),
-        }))
-        .collect();
     let code = intern(issue["code"].as_str().unwrap_or("invalid"));
-    Diagnostic::new(
-        severity,
-        code,
-        path,
-        issue["message"].as_str().unwrap_or("not valid"),
-    )
-    .maybe_help(issue["hint"].as_str().map(str::to_owned))
+    let message = issue["message"].as_str().unwrap_or("not valid");
+    let mut found = Diagnostic::new(severity, code, in_spec(d, &own), message)
+        .maybe_help(issue["hint"].as_str().map(str::to_owned));
+    found.on_key = code == "unknown_field";
+    found
+}
+
+/// The place in a document of a field of the body made of its spec.
+pub(super) fn in_spec(d: &Document, path: &[Value]) -> Path {
+    // A name that the spec does not give was filled in from the metadata.
+    if path == [json!("name")] && d.spec().get("name").is_none() {
+        return d.display_name_at();
+    }
+    let steps = spec::check_path(path);
+    let steps = steps.iter().filter_map(|v| match v {
+        Value::String(k) => Some(PathSegment::from(k.as_str())),
+        v => v.as_u64().map(|i| PathSegment::from(i as usize)),
+    });
+    std::iter::once(PathSegment::from("spec"))
+        .chain(steps)
+        .collect()
 }
 
 /// Codes are constants where they are made; here they arrive as text. The set of codes is small, so
 /// each is kept once for the life of the process.
-fn intern(code: &str) -> &'static str {
+pub(super) fn intern(code: &str) -> &'static str {
     static CODES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut codes = CODES.lock().expect("codes");
     match codes.get(code) {

@@ -26,7 +26,8 @@ impl DocumentKind {
             Self::Automation => "Automation",
         }
     }
-    const ALL: [DocumentKind; 3] = [Self::System, Self::Healthcheck, Self::Automation];
+    /// All of them.
+    pub const ALL: [DocumentKind; 3] = [Self::System, Self::Healthcheck, Self::Automation];
 }
 
 /// A document whose envelope is in order.
@@ -44,6 +45,8 @@ pub struct Document {
     pub labels: BTreeMap<String, String>,
     /// The whole document with places.
     pub root: Node,
+    /// False once something is known to be wrong with it: then it is neither planned nor tried.
+    pub sound: bool,
 }
 
 impl Document {
@@ -56,7 +59,18 @@ impl Document {
     }
     /// The display name.
     pub fn display_name(&self) -> &str {
-        self.title.as_deref().unwrap_or(&self.name)
+        self.title.as_deref().map_or(&self.name, str::trim)
+    }
+    /// Where the display name is written.
+    pub fn display_name_at(&self) -> Path {
+        path(&[
+            "metadata",
+            if self.title.is_some() {
+                "title"
+            } else {
+                "name"
+            },
+        ])
     }
 }
 
@@ -83,6 +97,11 @@ impl Reader<'_> {
             .push(Diagnostic::error(code, path(at), message).maybe_help(help));
     }
 
+    fn wrong_type(&mut self, at: &[&str], node: &Node, expected: &str, help: Option<&str>) {
+        let message = format!("expected {expected}, found {}", node.describe());
+        self.error("wrong_type", at, message, help.map(str::to_owned));
+    }
+
     fn unknown_keys(&mut self, at: &[&str], node: &Node, allowed: &[&'static str]) {
         let Kind::Map(entries) = &node.kind else {
             return;
@@ -96,20 +115,14 @@ impl Reader<'_> {
             let help =
                 nearest(&e.key, allowed.iter().copied()).map(|n| format!("did you mean {n}?"));
             let help = help.or_else(|| Some(format!("known here: {}", allowed.join(", "))));
-            self.error(
-                "unknown_field",
-                &full,
-                format!(
-                    "{} is not a field of {}",
-                    e.key,
-                    if at.is_empty() {
-                        "a document"
-                    } else {
-                        "metadata"
-                    }
-                ),
-                help,
-            );
+            let whole = if at.is_empty() {
+                "a document"
+            } else {
+                "metadata"
+            };
+            let message = format!("{} is not a field of {whole}", e.key);
+            let d = Diagnostic::error("unknown_field", path(&full), message).maybe_help(help);
+            self.found.push(d.on_key());
         }
     }
 
@@ -118,12 +131,7 @@ impl Reader<'_> {
             None | Some((Kind::Null, _)) => None,
             Some((Kind::String(s), _)) => Some(s.clone()),
             Some((_, n)) => {
-                self.error(
-                    "wrong_type",
-                    at,
-                    format!("expected text, found {}", n.describe()),
-                    Some("quote it".into()),
-                );
+                self.wrong_type(at, n, "text", Some("quote it"));
                 None
             }
         }
@@ -140,15 +148,8 @@ pub fn envelope(root: Node, source: &str) -> Result<Document, Diagnostics> {
         found: Diagnostics::new(),
     };
     if !matches!(root.kind, Kind::Map(_)) {
-        r.error(
-            "wrong_type",
-            &[],
-            format!(
-                "expected a document with apiVersion, kind, metadata and spec, found {}",
-                root.describe()
-            ),
-            None,
-        );
+        let expected = "a document with apiVersion, kind, metadata and spec";
+        r.wrong_type(&[], &root, expected, None);
         return Err(r.found.locate(&root, Some(source)));
     }
     r.unknown_keys(&[], &root, &["apiVersion", "kind", "metadata", "spec"]);
@@ -199,12 +200,7 @@ pub fn envelope(root: Node, source: &str) -> Result<Document, Diagnostics> {
     if let Some(spec) = root.get("spec")
         && !matches!(spec.kind, Kind::Map(_) | Kind::Null)
     {
-        r.error(
-            "wrong_type",
-            &["spec"],
-            format!("expected a mapping, found {}", spec.describe()),
-            None,
-        );
+        r.wrong_type(&["spec"], spec, "a mapping", None);
     }
     match (kind, metadata) {
         (Some(kind), Some((name, title, description, labels))) if !r.found.has_errors() => {
@@ -215,6 +211,7 @@ pub fn envelope(root: Node, source: &str) -> Result<Document, Diagnostics> {
                 description,
                 labels,
                 root,
+                sound: true,
             })
         }
         _ => Err(r.found.locate(&root, Some(source))),
@@ -240,12 +237,7 @@ fn metadata(r: &mut Reader<'_>) -> Option<Metadata> {
         return None;
     };
     if !matches!(node.kind, Kind::Map(_)) {
-        r.error(
-            "wrong_type",
-            &["metadata"],
-            format!("expected a mapping, found {}", node.describe()),
-            None,
-        );
+        r.wrong_type(&["metadata"], node, "a mapping", None);
         return None;
     }
     r.unknown_keys(
@@ -275,13 +267,13 @@ fn metadata(r: &mut Reader<'_>) -> Option<Metadata> {
                     }
                 }
             }
-            Some((_, n)) => r.error(
-                "wrong_type",
-                &["metadata", field],
-                format!("expected a mapping of texts, found {}", n.describe()),
-                None,
-            ),
+            Some((_, n)) => r.wrong_type(&["metadata", field], n, "a mapping of texts", None),
         }
+    }
+    match node.get("tags").map(|n| (&n.kind, n)) {
+        None | Some((Kind::Null, _)) => {}
+        Some((Kind::List(tags), _)) if tags.iter().all(|t| t.as_str().is_some()) => {}
+        Some((_, n)) => r.wrong_type(&["metadata", "tags"], n, "a list of texts", None),
     }
     let Some(name) = r.text(&["metadata", "name"], node.get("name")) else {
         if node.get("name").is_none() {

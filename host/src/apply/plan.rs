@@ -1,14 +1,14 @@
 //! What would change, and carrying it out.
 
 use super::{
-    Api,
-    check::Checked,
+    Answer, Api, assignments,
+    check::{Checked, find_check},
     document::{Document, DocumentKind},
     spec,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// What happens to one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,32 @@ pub struct Change {
     pub name: String,
     verb: Verb,
     detail: String,
-    request: Option<(Method, String, Value)>,
+    request: Option<Request>,
+    /// Its document: number of the source, number in the source.
+    pub(super) place: (usize, usize),
+    /// For an assignment that is declared: its place in the list.
+    pub(super) entry: Option<usize>,
+    /// It needs something that this plan creates.
+    pub(super) after_create: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Request {
+    method: Method,
+    path: String,
+    body: Option<Value>,
     if_match: Option<String>,
+}
+
+impl Request {
+    fn new(method: Method, path: String, body: Value) -> Self {
+        Self {
+            method,
+            path,
+            body: Some(body),
+            if_match: None,
+        }
+    }
 }
 
 impl fmt::Display for Change {
@@ -42,13 +66,42 @@ impl fmt::Display for Change {
             Verb::Assign => "+ assign   ",
             Verb::Unassign => "- unassign ",
         };
-        write!(
-            f,
-            "{verb} {} {}{}",
-            self.kind.as_str(),
-            self.name,
-            self.detail
-        )
+        write!(f, "{verb} {}", self.what())
+    }
+}
+
+impl Change {
+    fn what(&self) -> String {
+        format!("{} {}{}", self.kind.as_str(), self.name, self.detail)
+    }
+
+    /// What has been done, once it has.
+    pub fn done(&self) -> String {
+        let verb = match self.verb {
+            Verb::Create => "created",
+            Verb::Update => "updated",
+            Verb::Unchanged => "unchanged",
+            Verb::Assign => "assigned",
+            Verb::Unassign => "unassigned",
+        };
+        format!("{verb:<10} {}", self.what())
+    }
+
+    /// Sends the request, if there is one; as a dry run, nothing it writes stays.
+    pub(super) async fn send(
+        &self,
+        api: &dyn Api,
+        dry_run: bool,
+    ) -> anyhow::Result<Option<Answer>> {
+        let Some(r) = &self.request else {
+            return Ok(None);
+        };
+        let path = match dry_run {
+            true => format!("{}?dry_run=true", r.path),
+            false => r.path.clone(),
+        };
+        let answer = api.send(r.method.clone(), &path, r.body.clone(), r.if_match.clone());
+        answer.await.map(Some)
     }
 }
 
@@ -75,42 +128,45 @@ impl Plan {
         mut done: impl FnMut(&Change),
     ) -> anyhow::Result<()> {
         for c in &self.changes {
-            let Some((method, path, body)) = &c.request else {
+            let Some(answer) = c.send(api, false).await? else {
                 continue;
             };
-            let body = (*method != Method::DELETE).then(|| body.clone());
-            api.send(method.clone(), path, body, c.if_match.clone())
-                .await?
-                .ok()
-                .map_err(|e| e.context(format!("{} {}", c.kind.as_str(), c.name)))?;
+            answer.ok().map_err(|e| e.context(c.what()))?;
             done(c);
         }
         Ok(())
     }
 }
 
-/// Compares the documents with what the API has.
+/// Compares the documents that are in order with what the API has.
 pub async fn plan(api: &dyn Api, checked: &Checked) -> anyhow::Result<Plan> {
-    let of = |kind: DocumentKind| checked.documents().filter(move |d| d.kind == kind);
+    let of = |kind| checked.of(kind).filter(|(_, d)| d.sound);
     let mut changes = Vec::new();
-    for d in of(DocumentKind::Healthcheck) {
-        changes.push(check_change(api, d).await?);
+    let mut checks = BTreeMap::new();
+    for (place, d) in checked.of(DocumentKind::Healthcheck) {
+        let id = spec::check_id(&d.name);
+        let exists = find(api, &format!("/checks/{id}")).await?;
+        checks.insert(d.name.as_str(), (id, exists.is_some()));
+        if d.sound {
+            changes.push(check_change(api, d, place, exists).await?);
+        }
     }
-    for d in of(DocumentKind::System) {
-        system_changes(api, d, &mut changes).await?;
+    for (place, d) in of(DocumentKind::System) {
+        system_changes(api, d, place, &checks, &mut changes).await?;
     }
     let existing = automations(api).await?;
-    for d in of(DocumentKind::Automation) {
-        changes.push(automation_change(api, d, &existing).await?);
+    for (place, d) in of(DocumentKind::Automation) {
+        changes.push(automation_change(api, d, place, &existing).await?);
     }
     Ok(Plan { changes })
 }
 
 fn change(
     d: &Document,
+    place: (usize, usize),
     verb: Verb,
     detail: String,
-    request: Option<(Method, String, Value)>,
+    request: Option<Request>,
 ) -> Change {
     Change {
         kind: d.kind,
@@ -118,7 +174,9 @@ fn change(
         verb,
         detail,
         request,
-        if_match: None,
+        place,
+        entry: None,
+        after_create: false,
     }
 }
 
@@ -146,72 +204,68 @@ fn listed(keys: &[&str]) -> String {
     format!(" ({})", keys.join(", "))
 }
 
-async fn check_change(api: &dyn Api, d: &Document) -> anyhow::Result<Change> {
-    let path = format!("/checks/{}", d.name);
+async fn check_change(
+    api: &dyn Api,
+    d: &Document,
+    place: (usize, usize),
+    found: Option<Value>,
+) -> anyhow::Result<Change> {
     let body = spec::check_body(d);
-    let found = find(api, &path).await?;
+    let put = Request::new(
+        Method::PUT,
+        format!("/checks/{}", spec::check_id(&d.name)),
+        body.clone(),
+    );
     // The server's own normal form of the body decides whether anything differs.
-    let mut asked = body.clone();
-    asked["name"] = d.name.clone().into();
-    let normal = api
-        .send(Method::POST, "/checks/validate", Some(asked), None)
+    let mut wanted = api
+        .send(Method::POST, "/checks/validate", Some(body.clone()), None)
         .await?
         .ok()?["normalized"]
         .clone();
-    let wanted = if normal.is_object() {
-        normal
-    } else {
-        body.clone()
-    };
+    if !wanted.is_object() {
+        wanted = body.clone();
+    }
+    wanted["name"] = body["name"].clone();
     Ok(match found {
-        None => change(
-            d,
-            Verb::Create,
-            String::new(),
-            Some((Method::PUT, path, body)),
-        ),
+        None => change(d, place, Verb::Create, String::new(), Some(put)),
         Some(found) => match differing(&wanted, &found).as_slice() {
-            [] => change(d, Verb::Unchanged, String::new(), None),
-            keys => change(
-                d,
-                Verb::Update,
-                listed(keys),
-                Some((Method::PUT, path, body)),
-            ),
+            [] => change(d, place, Verb::Unchanged, String::new(), None),
+            keys => change(d, place, Verb::Update, listed(keys), Some(put)),
         },
     })
 }
 
+/// Ids of the checks that are declared, and whether they exist already.
+type Checks<'d> = BTreeMap<&'d str, (String, bool)>;
+
 async fn system_changes(
     api: &dyn Api,
     d: &Document,
+    place: (usize, usize),
+    checks: &Checks<'_>,
     changes: &mut Vec<Change>,
 ) -> anyhow::Result<()> {
     let path = format!("/systems/{}", d.name);
     let wanted = json!({"name": d.display_name(), "description": d.description});
     let found = find(api, &path).await?;
     changes.push(match &found {
-        None => change(
-            d,
-            Verb::Create,
-            String::new(),
-            Some((Method::PUT, path.clone(), wanted)),
-        ),
+        None => {
+            let put = Request::new(Method::PUT, path.clone(), wanted);
+            change(d, place, Verb::Create, String::new(), Some(put))
+        }
         Some(found) => match differing(&wanted, found).as_slice() {
-            [] => change(d, Verb::Unchanged, String::new(), None),
-            // PATCH: metadata set by automations stays.
-            keys => change(
-                d,
-                Verb::Update,
-                listed(keys),
-                Some((Method::PATCH, path.clone(), wanted.clone())),
-            ),
+            [] => change(d, place, Verb::Unchanged, String::new(), None),
+            keys => {
+                // PATCH: metadata set by automations stays.
+                let patch = Request::new(Method::PATCH, path.clone(), wanted.clone());
+                change(d, place, Verb::Update, listed(keys), Some(patch))
+            }
         },
     });
-    let Some(Ok(list)) = spec::assignments(d) else {
+    let (Some(list), _) = assignments::read(d) else {
         return Ok(());
     };
-    let existing = match &found {
+    let mut existing = match &found {
         Some(_) => api
             .send(Method::GET, &format!("{path}/checks"), None, None)
             .await?
@@ -221,40 +275,46 @@ async fn system_changes(
             .unwrap_or_default(),
         None => Vec::new(),
     };
-    for a in &list {
-        let route = format!("/checks/{}/assignments/{}", a.check, d.name);
-        let to = format!(" ← {}", a.check);
-        match existing.iter().find(|e| e["check"] == json!(a.check)) {
-            None => changes.push(change(
-                d,
-                Verb::Assign,
-                to,
-                Some((Method::PUT, route, a.body.clone())),
-            )),
-            Some(e) => {
-                let keys = differing(&a.body, e);
-                if !keys.is_empty() {
-                    changes.push(change(
-                        d,
-                        Verb::Update,
-                        format!("{to}{}", listed(&keys)),
-                        Some((Method::PUT, route, a.body.clone())),
-                    ));
-                }
-            }
-        }
+    for a in list {
+        let (id, exists) = match checks.get(a.check.as_str()) {
+            Some(declared) => declared.clone(),
+            None => match find_check(api, &a.check).await? {
+                Some(id) => (id, true),
+                None => (spec::check_id(&a.check), false),
+            },
+        };
+        let is_same = |e: &Value| e["configuration_id"] == json!(id);
+        let old = existing.iter().position(is_same);
+        let old = old.map(|at| existing.swap_remove(at));
+        let keys = old.as_ref().map(|old| differing(&a.body, old));
+        let (verb, detail) = match &keys {
+            None => (Verb::Assign, String::new()),
+            Some(keys) if keys.is_empty() => continue,
+            Some(keys) => (Verb::Update, listed(keys)),
+        };
+        let route = format!("/checks/{id}/assignments/{}", d.name);
+        let put = Request::new(Method::PUT, route, a.body.clone());
+        let detail = format!(" ← {}{detail}", a.check);
+        changes.push(Change {
+            entry: Some(a.index),
+            after_create: !exists || found.is_none(),
+            ..change(d, place, verb, detail, Some(put))
+        });
     }
     for e in &existing {
-        let check = e["check"].as_str().unwrap_or_default();
-        if !list.iter().any(|a| a.check == check) {
-            let route = format!("/checks/{check}/assignments/{}", d.name);
-            changes.push(change(
-                d,
-                Verb::Unassign,
-                format!(" ← {check}"),
-                Some((Method::DELETE, route, Value::Null)),
-            ));
-        }
+        let text = |key: &str| e[key].as_str().unwrap_or_default();
+        let delete = Request {
+            method: Method::DELETE,
+            path: format!(
+                "/checks/{}/assignments/{}",
+                text("configuration_id"),
+                d.name
+            ),
+            body: None,
+            if_match: None,
+        };
+        let detail = format!(" ← {}", text("check"));
+        changes.push(change(d, place, Verb::Unassign, detail, Some(delete)));
     }
     Ok(())
 }
@@ -280,6 +340,7 @@ async fn automations(api: &dyn Api) -> anyhow::Result<Vec<Value>> {
 async fn automation_change(
     api: &dyn Api,
     d: &Document,
+    place: (usize, usize),
     existing: &[Value],
 ) -> anyhow::Result<Change> {
     let definition = spec::definition(d);
@@ -297,25 +358,18 @@ async fn automation_change(
     wanted["definition"] = normal;
     let Some(found) = existing.iter().find(|a| a["managed_by"] == json!(tag(d))) else {
         wanted["managed_by"] = tag(d).into();
-        return Ok(change(
-            d,
-            Verb::Create,
-            String::new(),
-            Some((Method::POST, "/automations".into(), wanted)),
-        ));
+        let post = Request::new(Method::POST, "/automations".into(), wanted);
+        return Ok(change(d, place, Verb::Create, String::new(), Some(post)));
     };
     Ok(match differing(&wanted, found).as_slice() {
-        [] => change(d, Verb::Unchanged, String::new(), None),
+        [] => change(d, place, Verb::Unchanged, String::new(), None),
         keys => {
             let path = format!("/automations/{}", found["id"].as_str().unwrap_or_default());
-            let mut c = change(
-                d,
-                Verb::Update,
-                listed(keys),
-                Some((Method::PATCH, path, wanted.clone())),
-            );
-            c.if_match = Some(format!("\"{}\"", found["version"]));
-            c
+            let patch = Request {
+                if_match: Some(format!("\"{}\"", found["version"])),
+                ..Request::new(Method::PATCH, path, wanted.clone())
+            };
+            change(d, place, Verb::Update, listed(keys), Some(patch))
         }
     })
 }

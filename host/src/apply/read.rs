@@ -6,7 +6,10 @@ use automation_core::{
     diagnostic::{Diagnostic, Diagnostics, Path as DocPath},
     yaml,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 /// One file with what is wrong in it so far.
 pub struct Source {
@@ -23,7 +26,8 @@ pub struct Source {
 const MAX_FILE: usize = 1024 * 1024;
 const MAX_DOCUMENTS: usize = 500;
 
-/// Reads files, and the `*.yaml` and `*.yml` files of folders, in sorted order.
+/// Reads files, and the `*.yaml` and `*.yml` files of folders: sorted, those of a folder before those
+/// of the folders in it.
 ///
 /// # Errors
 /// A path that does not exist or cannot be read, or a folder without such files.
@@ -37,7 +41,7 @@ pub fn read_paths(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
             continue;
         }
         let before = files.len();
-        collect(path, &mut files)?;
+        collect(path, &mut BTreeSet::new(), &mut files)?;
         if files.len() == before {
             bail!(
                 "the folder {} holds no *.yaml or *.yml file",
@@ -45,11 +49,26 @@ pub fn read_paths(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
             );
         }
     }
-    files.dedup();
+    // A file that is named twice is one.
+    let mut seen = BTreeSet::new();
+    files.retain(|f| f.canonicalize().map_or(true, |real| seen.insert(real)));
     files.iter().map(|f| read_file(f)).collect()
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+/// A folder that links lead to a second time was read already, and so was a file.
+fn collect(
+    folder: &Path,
+    seen: &mut BTreeSet<PathBuf>,
+    files: &mut Vec<PathBuf>,
+) -> anyhow::Result<()> {
+    let mut is_new = |path: &Path| {
+        let real = path.canonicalize();
+        let real = real.with_context(|| format!("cannot read {}", path.display()))?;
+        Ok::<bool, anyhow::Error>(seen.insert(real))
+    };
+    if !is_new(folder)? {
+        return Ok(());
+    }
     let mut entries = std::fs::read_dir(folder)
         .and_then(|d| {
             d.map(|e| e.map(|e| e.path()))
@@ -57,6 +76,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
         })
         .with_context(|| format!("cannot read the folder {}", folder.display()))?;
     entries.sort();
+    let mut folders = Vec::new();
     for path in entries {
         let hidden = path
             .file_name()
@@ -65,10 +85,13 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
             continue;
         }
         if path.is_dir() {
-            collect(&path, files)?;
-        } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml") {
+            folders.push(path);
+        } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml") && is_new(&path)? {
             files.push(path);
         }
+    }
+    for path in folders {
+        collect(&path, seen, files)?;
     }
     Ok(())
 }
@@ -125,4 +148,28 @@ pub fn read_text(name: String, text: String) -> Source {
         }
     }
     source
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_to_a_folder_above_gives_each_file_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let inner = dir.path().join("inner");
+        std::fs::create_dir(&inner).expect("a folder");
+        for path in [dir.path().join("b.yaml"), inner.join("a.yml")] {
+            std::fs::write(path, "a: 1\n").expect("a file");
+        }
+        std::os::unix::fs::symlink(dir.path(), inner.join("up")).expect("a link");
+        std::os::unix::fs::symlink(dir.path().join("b.yaml"), inner.join("c.yaml"))
+            .expect("a link");
+        let sources = read_paths(&[dir.path().to_owned()]).expect("files");
+        let names: Vec<&str> = sources
+            .iter()
+            .filter_map(|s| Path::new(&s.name).file_name()?.to_str())
+            .collect();
+        assert_eq!(names, ["b.yaml", "a.yml"]);
+    }
 }

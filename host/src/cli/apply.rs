@@ -8,11 +8,11 @@ use std::{
     process::ExitCode,
 };
 
-/// Checks everything, then plans, then asks, then writes.
+/// Checks and tries everything, then shows the plan, then asks, then writes.
 pub async fn run(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     let sources = apply::read_paths(&args.paths)?;
-    let client = Client::new(&Remote::from(&args.remote))?;
-    let checked = apply::check(&client, sources).await?;
+    let client = Client::new(&Remote::load(&args.remote)?)?;
+    let (checked, plan) = apply::prepare(&client, sources).await?;
     let color = std::io::stderr().is_terminal();
     let report = checked.render(color);
     if !report.is_empty() {
@@ -21,7 +21,6 @@ pub async fn run(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     if checked.has_errors() {
         bail!("nothing was changed: {}", checked.summary());
     }
-    let plan = apply::plan(&client, &checked).await?;
     for change in &plan.changes {
         println!("  {change}");
     }
@@ -37,26 +36,34 @@ pub async fn run(args: ApplyArgs) -> anyhow::Result<ExitCode> {
     let result = plan
         .carry_out(&client, |change| {
             done += 1;
-            println!("  {} {}", change.kind.as_str(), change.name);
+            println!("  {}", change.done());
         })
         .await;
     result.with_context(|| {
         format!(
-            "stopped after {done} of {} changes; apply again to continue",
-            plan.pending()
+            "stopped after {done} of {}; apply again to continue",
+            count(plan.pending())
         )
     })?;
-    println!("Applied {done} changes.");
+    println!("Applied {}.", count(done));
     Ok(ExitCode::SUCCESS)
+}
+
+fn count(changes: usize) -> String {
+    match changes {
+        1 => "1 change".into(),
+        n => format!("{n} changes"),
+    }
 }
 
 fn ask(changes: usize) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!(
-            "nothing was changed: there is nobody to ask; give --yes to apply the {changes} changes above"
+            "nothing was changed: there is nobody to ask; give --yes to apply the {} above",
+            count(changes)
         );
     }
-    print!("Apply {changes} changes? [y/N] ");
+    print!("Apply {}? [y/N] ", count(changes));
     std::io::stdout().flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;

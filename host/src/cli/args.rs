@@ -34,6 +34,10 @@ pub enum Command {
     Why(WhyArgs),
     /// Show whether the server is ready and what its loops do.
     Status(RemoteArgs),
+    /// Issue a new administrator token, for when the first is lost.
+    Token(TokenArgs),
+    /// Compare this node's key of secret settings with the database's.
+    Key(KeyArgs),
     /// Look at or run database migrations.
     Migrate(MigrateArgs),
 }
@@ -72,6 +76,14 @@ pub struct ServeArgs {
     /// `text` or `json` [default: text].
     #[arg(long, env = "SIGNALBOX_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
+    /// Seconds until another node goes on with the runs of one that died, 5 to 3600 [default: 60].
+    #[arg(
+        long,
+        env = "SIGNALBOX_LEASE_SECONDS",
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(5..=3600)
+    )]
+    pub lease_seconds: Option<u64>,
     /// How much history is kept.
     #[command(flatten)]
     pub retention: RetentionArgs,
@@ -86,6 +98,9 @@ pub struct DemoArgs {
     /// Run on this Postgres database instead of a temporary SQLite file.
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
+    /// Run so many nodes on one Postgres database, and kill one of them mid-story.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub nodes: u8,
     /// Keep the data here instead of in a temporary folder, so that a killed demo can be continued.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -134,14 +149,10 @@ pub struct EvalArgs {
 /// How a command finds the server.
 #[derive(Debug, Args, Clone)]
 pub struct RemoteArgs {
-    /// The server's address.
-    #[arg(
-        long,
-        env = "SIGNALBOX_SERVER",
-        default_value = "http://127.0.0.1:8080",
-        value_name = "URL"
-    )]
-    pub server: String,
+    /// The server's address [default: where the configuration file says it listens, else
+    /// http://127.0.0.1:8080].
+    #[arg(long, env = "SIGNALBOX_SERVER", value_name = "URL")]
+    pub server: Option<String>,
     /// API token; by default the administrator token in the data folder.
     #[arg(
         long,
@@ -153,6 +164,9 @@ pub struct RemoteArgs {
     /// The data folder with the administrator token [default: ./signalbox-data].
     #[arg(long, env = "SIGNALBOX_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The server's configuration file, for its address and data folder.
+    #[arg(long, env = "SIGNALBOX_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Print JSON as the API answers it.
     #[arg(long)]
     pub json: bool,
@@ -277,6 +291,25 @@ pub struct WhyArgs {
     /// The server.
     #[command(flatten)]
     pub remote: RemoteArgs,
+}
+
+/// `token`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Data and database.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+/// `key`.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Make this node's key the database's. Secrets stored with another key cannot be read any more.
+    #[arg(long)]
+    pub replace: bool,
+    /// Data and database.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 }
 
 /// `migrate`.

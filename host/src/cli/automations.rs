@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 /// Lists, shows, switches, deletes, starts.
 pub async fn run(args: AutomationsArgs) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&Remote::from(&args.remote))?;
+    let client = Client::new(&Remote::load(&args.remote)?)?;
     let show = |v: &Value| println!("{v}");
     match args.action {
         None => {

@@ -78,16 +78,37 @@ fn read_scope(text: &str) -> anyhow::Result<Value> {
 
 fn lines(filters: &Filters) -> anyhow::Result<ExitCode> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for line in std::io::stdin().lock().lines() {
-        let line = line.context("standard input cannot be read")?;
-        if line.trim().is_empty() {
-            continue;
+    let mut input = std::io::stdin().lock();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = input.read_until(b'\n', &mut line);
+        if read.context("standard input cannot be read")? == 0 {
+            return Ok(ExitCode::SUCCESS);
         }
-        serde_json::to_writer(&mut out, &answer(&line, filters))?;
-        out.write_all(b"\n")?;
-        out.flush()?;
+        if let Some(answer) = answer_bytes(&line, filters) {
+            serde_json::to_writer(&mut out, &answer)?;
+            out.write_all(b"\n")?;
+            out.flush()?;
+        }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// The answer to a line, however broken it is; none to a blank one.
+fn answer_bytes(line: &[u8], filters: &Filters) -> Option<Value> {
+    match std::str::from_utf8(line) {
+        Ok(text) if text.trim().is_empty() => None,
+        Ok(text) => Some(answer(text, filters)),
+        Err(e) => {
+            let column = String::from_utf8_lossy(&line[..e.valid_up_to()])
+                .chars()
+                .count()
+                + 1;
+            Some(
+                json!({"id": null, "error": {"kind": "request", "line": 1, "column": column, "message": "the line is not UTF-8"}}),
+            )
+        }
+    }
 }
 
 /// One answer: `id` and exactly one of `result`, `undefined`, `error`.
@@ -124,7 +145,11 @@ fn evaluate(r: &Request, filters: &Filters) -> Result<Option<Value>, Failure> {
     let env = Env::new(filters, now);
     let env = if r.strict { env.strict() } else { env };
     let empty = json!({});
-    let scope = if r.scope.is_null() { &empty } else { &r.scope };
+    let scope = match &r.scope {
+        Value::Null => &empty,
+        Value::Object(_) => &r.scope,
+        _ => return Err(Failure::Request("scope must be an object".into())),
+    };
     let text = || {
         r.source
             .as_str()
@@ -207,6 +232,27 @@ mod tests {
             ask(r#"{"id":5,"mode":"guess","source":"a"}"#)["error"]["kind"],
             json!("request")
         );
+    }
+
+    #[test]
+    fn a_broken_request_is_answered_and_the_next_line_too() {
+        let filters = Filters::default();
+        let ask = |line: &[u8]| answer_bytes(line, &filters);
+        let broken = ask(b"{\"id\":1,\"source\":\"\xff\"}\n").expect("an answer");
+        assert_eq!(
+            (&broken["id"], &broken["error"]["column"]),
+            (&json!(null), &json!(19))
+        );
+        assert_eq!(ask(b"  \r\n"), None);
+        for scope in ["[1]", "\"text\"", "5"] {
+            let line =
+                format!("{{\"id\":1,\"mode\":\"expression\",\"source\":\"a\",\"scope\":{scope}}}");
+            let answer = ask(line.as_bytes()).expect("an answer");
+            assert_eq!(
+                (&answer["id"], &answer["error"]["message"]),
+                (&json!(1), &json!("scope must be an object"))
+            );
+        }
     }
 
     #[test]

@@ -5,11 +5,13 @@ mod apply;
 mod args;
 mod automations;
 mod eval;
+mod key;
 mod migrate;
 mod print;
 mod runs;
 mod serve;
 mod status;
+mod token;
 mod validate;
 mod why;
 
@@ -29,6 +31,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Runs(a) => runs::run(a).await,
         Command::Why(a) => why::run(a).await,
         Command::Status(a) => status::run(a).await,
+        Command::Token(a) => token::run(a).await,
+        Command::Key(a) => key::run(a).await,
         Command::Migrate(a) => migrate::run(a).await,
     };
     match result {

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 /// Lists, shows, cancels.
 pub async fn run(args: RunsArgs) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&Remote::from(&args.remote))?;
+    let client = Client::new(&Remote::load(&args.remote)?)?;
     match args.action {
         None => {
             if !(1..=200).contains(&args.limit) {

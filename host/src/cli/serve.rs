@@ -11,16 +11,18 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         args.listen.as_deref(),
         args.log.as_deref(),
         args.log_format.as_deref(),
+        args.lease_seconds,
     )?
     .with_retention(&args.retention);
     server::logging(&settings)?;
     let running = server::start(&settings).await?;
     if let Some(token) = &running.new_token {
+        token::announce(&settings.data_dir, token);
+    } else if !token::admin_token_path(&settings.data_dir).exists() {
         println!(
-            "Administrator token (shown once, kept in {}):",
-            token::admin_token_path(&settings.data_dir).display()
+            "The administrator token of this database was made by another start. Copy its file admin-token into {}, or issue a new one with `signalbox token`.",
+            settings.data_dir.display()
         );
-        println!("  {token}");
     }
     println!("Signalbox listens on http://{}", running.address);
     let reason = server::stop_signal().await;

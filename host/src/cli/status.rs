@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// Shows readiness and the loops; exit code 1 when the server is not ready.
 pub async fn run(args: RemoteArgs) -> anyhow::Result<ExitCode> {
-    let remote = Remote::from(&args);
+    let remote = Remote::load(&args)?;
     let client = Client::new(&remote)?;
     let (ready, probes) = client.readiness().await?;
     let status = client.get("/status").await?;
@@ -42,13 +42,13 @@ pub async fn run(args: RemoteArgs) -> anyhow::Result<ExitCode> {
             .flatten()
             .map(|l| {
                 vec![
-                    l["name"].as_str().unwrap_or("").into(),
+                    print::shortened(l["name"].as_str().unwrap_or(""), 60),
                     print::time(&l["last_pass"]),
                     l["backlog"]
                         .as_u64()
                         .map(|b| b.to_string())
                         .unwrap_or_default(),
-                    l["last_error"].as_str().unwrap_or("").into(),
+                    l["last_error"]["message"].as_str().unwrap_or("").into(),
                 ]
             })
             .collect();

@@ -10,9 +10,9 @@ use std::{io::IsTerminal, process::ExitCode};
 pub async fn run(args: ValidateArgs) -> anyhow::Result<ExitCode> {
     let sources = apply::read_paths(&args.paths)?;
     let scratch = scratch::Scratch::start().await?;
-    let checked = apply::check(&scratch.api(), sources).await;
+    let prepared = apply::prepare(&scratch.api(), sources).await;
     scratch.stop().await;
-    let checked = checked?;
+    let (checked, _) = prepared?;
     let valid = !checked.has_errors();
     if args.json {
         let files: Vec<_> = checked

@@ -20,7 +20,7 @@ pub async fn run(args: WhyArgs) -> anyhow::Result<ExitCode> {
         Some(text) => Some(since(text, now)?),
         None => None,
     };
-    let client = Client::new(&Remote::from(&args.remote))?;
+    let client = Client::new(&Remote::load(&args.remote)?)?;
     let id = automations::find(&client, &args.automation).await?;
     let runs = with(
         format!("/automations/{id}/runs?limit=5"),

@@ -1,5 +1,6 @@
-//! `signalbox demo`: the main job on real input, told line by line.
+//! `signalbox demo`: the main job on real input, told line by line, on one server or on several nodes.
 
+mod nodes;
 mod run;
 mod service;
 mod snapshot;

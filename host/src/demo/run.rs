@@ -1,17 +1,25 @@
-//! Runs the demo: a server, a failing service, the examples, and the story.
+//! Runs the demo: a server or several, a failing service, the examples, and the story.
 
-use super::{Outage, Service, Story, finished, snapshot, snapshot::SYSTEM, stuck};
+use super::{
+    Line, Outage, Service, Snapshot, Story, finished,
+    nodes::{Nodes, Wanted},
+    snapshot,
+    snapshot::SYSTEM,
+    stuck,
+};
 use crate::{
     apply::{self, Source},
     cli::DemoArgs,
     client::Client,
     server,
-    settings::{LogFormat, RetentionSettings, Settings, sqlite_url},
+    settings::{
+        DEFAULT_LEASE_SECONDS, LogFormat, RetentionSettings, Settings, sqlite_url, without_password,
+    },
     token,
 };
 use anyhow::{Context, bail};
 use plugin_api::{Clock, SystemClock, Ts};
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 /// The example documents, compiled in.
 const EXAMPLES: [(&str, &str); 2] = [
@@ -61,6 +69,33 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         .data_dir
         .clone()
         .unwrap_or_else(|| temporary.path().to_owned());
+    let clock: Arc<dyn Clock> = SystemClock::new();
+    let mut cast = if args.nodes > 1 {
+        several(&args, data_dir, clock.clone()).await?
+    } else {
+        one(&args, data_dir, &*clock).await?
+    };
+    let service = Service::start(clock.clone(), OUTAGE).await?;
+    let told = tokio::select! {
+        told = tell(&mut cast, &service, &*clock, args.once) => told,
+        _ = server::stop_signal() => Ok(if args.once { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
+    };
+    cast.stop().await;
+    told
+}
+
+/// Who plays: a server in this process, or nodes beside it.
+enum Cast {
+    One {
+        running: server::Running,
+        client: Client,
+        token: String,
+    },
+    Nodes(Nodes),
+}
+
+/// A server in this process.
+async fn one(args: &DemoArgs, data_dir: PathBuf, clock: &dyn Clock) -> anyhow::Result<Cast> {
     let database_url = match &args.database_url {
         Some(url) => url.clone(),
         None => sqlite_url(&data_dir)?,
@@ -69,30 +104,18 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         data_dir,
         database_url,
         listen: args.listen.clone().unwrap_or_else(|| "127.0.0.1:0".into()),
-        log: args.log.clone().unwrap_or_else(|| "error".into()),
+        log: log(args),
         log_format: LogFormat::Text,
         sqlite_full_sync: false,
         max_connections: 10,
+        lease_seconds: DEFAULT_LEASE_SECONDS,
         retention: RetentionSettings::default(),
+        guest: args.database_url.is_some(),
     };
     server::logging(&settings)?;
     let running = server::start(&settings).await?;
-    let clock: Arc<dyn Clock> = SystemClock::new();
-    let service = Service::start(clock.clone(), OUTAGE).await?;
-    let told = tell(&running, &settings, &service, &*clock, args.once).await;
-    running.stop().await;
-    told
-}
-
-async fn tell(
-    running: &server::Running,
-    settings: &Settings,
-    service: &Service,
-    clock: &dyn Clock,
-    once: bool,
-) -> anyhow::Result<ExitCode> {
+    let token = token::issue(running.database(), clock, "demo").await?;
     let address = format!("http://{}", running.address);
-    let client = Client::with_token(&address, &token::read_admin_token(&settings.data_dir)?)?;
     say(
         clock.now(),
         "demo",
@@ -101,7 +124,94 @@ async fn tell(
             settings.data_dir.display()
         ),
     );
-    apply_examples(&client, service).await?;
+    Ok(Cast::One {
+        client: Client::with_token(&address, &token)?,
+        running,
+        token,
+    })
+}
+
+/// Several nodes on one database.
+async fn several(
+    args: &DemoArgs,
+    data_dir: PathBuf,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Cast> {
+    let database_url = match &args.database_url {
+        Some(url) if url.starts_with("postgres") => url.clone(),
+        _ => bail!(
+            "--nodes {} needs a Postgres database that the nodes share; name one with --database-url postgres://user@host/name. A SQLite file belongs to one process",
+            args.nodes
+        ),
+    };
+    if args.listen.is_some() {
+        bail!("--listen names one address; with --nodes each node takes a free port");
+    }
+    let shown = without_password(&database_url);
+    let nodes = Nodes::start(
+        Wanted {
+            count: args.nodes,
+            data_dir,
+            database_url,
+            log: log(args),
+        },
+        clock.clone(),
+    )
+    .await?;
+    for (name, address) in nodes.addresses() {
+        say(
+            clock.now(),
+            name,
+            &format!("is ready at {address}, on {shown}"),
+        );
+    }
+    Ok(Cast::Nodes(nodes))
+}
+
+fn log(args: &DemoArgs) -> String {
+    args.log.clone().unwrap_or_else(|| "error".into())
+}
+
+impl Cast {
+    /// A server that lives.
+    fn client(&self) -> &Client {
+        match self {
+            Cast::One { client, .. } => client,
+            Cast::Nodes(nodes) => nodes.client(),
+        }
+    }
+
+    /// What the nodes do, and what is done to them.
+    async fn news(&mut self, state: &Snapshot) -> anyhow::Result<Vec<Line>> {
+        match self {
+            Cast::One { .. } => Ok(Vec::new()),
+            Cast::Nodes(nodes) => nodes.news(state).await,
+        }
+    }
+
+    async fn stop(self) {
+        match self {
+            Cast::One { running, token, .. } => {
+                token::revoke(running.database(), &token).await.ok();
+                running.stop().await;
+            }
+            Cast::Nodes(nodes) => nodes.stop().await,
+        }
+    }
+}
+
+async fn tell(
+    cast: &mut Cast,
+    service: &Service,
+    clock: &dyn Clock,
+    once: bool,
+) -> anyhow::Result<ExitCode> {
+    // On a database that has seen the demo before, the old story is over.
+    let before = snapshot(cast.client()).await?;
+    let past = before.over();
+    let mut story = Story::default();
+    story.tell(&before);
+    apply_examples(cast.client(), service).await?;
     let (down, up) = service.outage();
     say(
         clock.now(),
@@ -112,20 +222,20 @@ async fn tell(
         ),
     );
     let mut news = vec![(down, "starts to answer 503"), (up, "answers 200 again")];
-    let mut story = Story::default();
     let begun = clock.now();
     let limit = begun.plus_millis(LIMIT.as_millis() as i64);
     let mut ended = false;
     loop {
-        let state = snapshot(&client).await?;
-        let now = clock.now();
+        let state = snapshot(cast.client()).await?.without(&past);
         let mut lines = story.tell(&state);
+        lines.extend(cast.news(&state).await?);
+        let now = clock.now();
         news.retain(|(at, text)| {
             let due = *at <= now;
             if due {
-                lines.push(super::Line {
+                lines.push(Line {
                     at: *at,
-                    who: "service",
+                    who: "service".into(),
                     text: (*text).to_owned(),
                 });
             }
@@ -133,7 +243,7 @@ async fn tell(
         });
         lines.sort_by_key(|l| l.at);
         for l in lines {
-            say(l.at, l.who, &l.text);
+            say(l.at, &l.who, &l.text);
         }
         if finished(&state) && !ended {
             ended = true;
@@ -157,10 +267,7 @@ async fn tell(
                 stuck(&state)
             );
         }
-        tokio::select! {
-            () = clock.sleep(GLANCE) => {}
-            _ = server::stop_signal() => return Ok(if once && !ended { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
-        }
+        clock.sleep(GLANCE).await;
     }
 }
 

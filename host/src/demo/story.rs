@@ -5,15 +5,15 @@
 
 use plugin_api::Ts;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 /// One line of the story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// When it happened.
     pub at: Ts,
-    /// Who speaks: `service`, `health`, `automation`, `incident`.
-    pub who: &'static str,
+    /// Who speaks: `service`, `health`, `automation`, `incident`, or a node.
+    pub who: Cow<'static, str>,
     /// What happened.
     pub text: String,
 }
@@ -76,7 +76,11 @@ impl Story {
         if let Some(at) = at
             && self.told.insert(key)
         {
-            lines.push(Line { at, who, text });
+            lines.push(Line {
+                at,
+                who: who.into(),
+                text,
+            });
         }
     }
 
@@ -183,6 +187,39 @@ fn short(id: &str) -> &str {
     id.rsplit('-').next().unwrap_or(id)
 }
 
+impl Snapshot {
+    /// Without the incidents and runs of an earlier telling on the same database.
+    pub fn without(mut self, past: &HashSet<String>) -> Self {
+        let is_new = |v: &Value| !past.contains(text(v, "id"));
+        self.incidents.retain(is_new);
+        self.runs.retain(is_new);
+        self
+    }
+
+    /// Incidents and runs that are over.
+    pub fn over(&self) -> HashSet<String> {
+        let incidents = self.incidents.iter();
+        let incidents = incidents.filter(|i| text(i, "status") == "resolved");
+        let runs = self
+            .runs
+            .iter()
+            .filter(|r| time(&r["finished_at"]).is_some());
+        incidents
+            .chain(runs)
+            .map(|v| text(v, "id").to_owned())
+            .collect()
+    }
+
+    /// True while an incident is open and the run that opened it waits.
+    pub fn waits(&self) -> bool {
+        let open = self
+            .incidents
+            .iter()
+            .any(|i| text(i, "status") != "resolved");
+        open && self.runs.iter().any(|r| text(r, "status") == "waiting")
+    }
+}
+
 /// True when exactly one incident exists, it is resolved, and its run has succeeded.
 pub fn finished(s: &Snapshot) -> bool {
     let resolved =
@@ -243,6 +280,14 @@ mod tests {
         assert!(lines.windows(2).all(|w| w[0].at <= w[1].at));
         assert_eq!(lines[0].text, "payments-api is degraded (was healthy)");
         assert_eq!(story.tell(&snapshot()), vec![]);
+    }
+
+    #[test]
+    fn what_was_over_before_is_not_part_of_the_story() {
+        let s = snapshot();
+        let past = s.over();
+        let s = s.without(&past);
+        assert!(s.incidents.is_empty() && s.runs.is_empty() && !finished(&s));
     }
 
     #[test]

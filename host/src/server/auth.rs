@@ -51,8 +51,10 @@ pub async fn authenticate(State(auth): State<Auth>, mut request: Request, next: 
         .get(header::AUTHORIZATION)
         .and_then(|v| v.to_str().ok());
     let Some(token) = header
-        .and_then(|h| h.strip_prefix("Bearer "))
-        .map(str::trim)
+        .and_then(|h| h.split_once(' '))
+        // The scheme is written in any case (RFC 9110).
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
         .map(str::to_owned)
     else {
         // Public routes have no principal; every other route answers 401 by itself.

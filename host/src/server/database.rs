@@ -1,11 +1,12 @@
 //! Opening the database of the settings, with messages that say what to do.
 
-use crate::settings::{Settings, without_password};
+use crate::settings::{Settings, sqlite_path, without_password};
 use anyhow::Context;
 use plugin_api::{
     Db,
     db::{DbConfig, Synchronous},
 };
+use plugin_runtime::config::claim;
 use std::fs::File;
 
 /// An open database, and for SQLite the lock that keeps a second process out.
@@ -20,6 +21,12 @@ pub struct Opened {
 pub async fn open(settings: &Settings) -> anyhow::Result<Opened> {
     settings.create_data_dir()?;
     let lock = lock(settings)?;
+    let db = connect(settings).await?;
+    Ok(Opened { db, lock })
+}
+
+/// Opens the database and nothing else: for short work beside a running server.
+pub async fn connect(settings: &Settings) -> anyhow::Result<Db> {
     let config = DbConfig {
         url: settings.database_url.clone(),
         max_connections: settings.max_connections,
@@ -34,13 +41,32 @@ pub async fn open(settings: &Settings) -> anyhow::Result<Opened> {
     } else {
         "can this user write to the folder?"
     };
-    let db = Db::open(&config).await.with_context(|| {
+    Db::open(&config).await.with_context(|| {
         format!(
             "cannot open the database {} ({help})",
             without_password(&settings.database_url)
         )
-    })?;
-    Ok(Opened { db, lock })
+    })
+}
+
+/// As [`connect`], for work that makes sense only on a database that a server has set up.
+pub async fn connect_existing(settings: &Settings) -> anyhow::Result<Db> {
+    let missing = || {
+        anyhow::anyhow!(
+            "no server has been started on the database {} yet; start one with `signalbox serve`",
+            without_password(&settings.database_url)
+        )
+    };
+    if !settings.is_postgres() && !sqlite_path(&settings.database_url).exists() {
+        return Err(missing());
+    }
+    let db = connect(settings).await?;
+    match claim::database_key(&db).await {
+        Ok(_) => Ok(db),
+        Err(e) if plugin_api::db::is_unavailable(&e) => Err(e.into()),
+        // Its table is not there.
+        Err(_) => Err(missing()),
+    }
 }
 
 /// One process per data folder: SQLite belongs to one process, and the key and token files are not

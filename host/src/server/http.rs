@@ -5,15 +5,24 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use plugin_api::{Principal, http::Problem};
+use plugin_api::{
+    Clock, Principal, SystemClock,
+    http::{Problem, with_request_id},
+};
 use plugin_runtime::{Readiness, health_routes};
 use std::sync::{Arc, OnceLock};
 use tower::ServiceExt;
-use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    limit::RequestBodyLimitLayer,
+    request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
+};
+
+const REQUEST_ID: &str = "x-request-id";
 
 /// The largest request body, `api §1.4`.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -36,6 +45,42 @@ pub fn outer(readiness: Arc<Readiness>, late: Late) -> Router {
         .with_state(late)
         .merge(health_routes(readiness))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(under_its_id))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(RequestIds(
+            SystemClock::new(),
+        )))
+        .layer(middleware::from_fn(plain_id))
+}
+
+/// A fresh id for each request that brings none.
+#[derive(Clone)]
+struct RequestIds(Arc<SystemClock>);
+
+impl MakeRequestId for RequestIds {
+    fn make_request_id<B>(&mut self, _: &axum::http::Request<B>) -> Option<RequestId> {
+        let id = self.0.new_uuid().to_string();
+        HeaderValue::from_str(&id).ok().map(RequestId::new)
+    }
+}
+
+/// An id that a caller brings goes into answers and the log, so it must be a plain one.
+async fn plain_id(mut request: Request, next: Next) -> Response {
+    let plain = |id: &HeaderValue| {
+        let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-._".contains(b);
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(allowed)
+    };
+    if !request.headers().get(REQUEST_ID).is_some_and(plain) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    next.run(request).await
+}
+
+/// Answers the request under its id.
+async fn under_its_id(request: Request, next: Next) -> Response {
+    let id = request.headers().get(REQUEST_ID);
+    let id = id.and_then(|id| id.to_str().ok()).unwrap_or("").to_owned();
+    with_request_id(id, next.run(request)).await
 }
 
 /// The API with authentication around it.

@@ -13,6 +13,12 @@ pub fn logging(settings: &Settings) -> anyhow::Result<()> {
             settings.log
         )
     })?;
+    // Postgres remarks on every "create … if not exists" that had nothing to do.
+    let filter = if settings.log.contains("sqlx") {
+        filter
+    } else {
+        filter.add_directive("sqlx::postgres::notice=warn".parse()?)
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

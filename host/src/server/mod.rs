@@ -4,12 +4,14 @@
 mod auth;
 mod database;
 mod http;
+mod key;
 mod log;
 mod migrate;
 mod signal;
 mod start;
 
-pub use database::open;
+pub use database::{connect_existing, open};
+pub use key::{Keys, keys, replace_key};
 pub use log::logging;
 pub use migrate::migrations;
 pub use signal::stop_signal;

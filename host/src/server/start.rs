@@ -3,17 +3,14 @@
 use super::{
     auth::Auth,
     database::{self, Opened},
-    http,
+    http, key,
 };
 use crate::{compose, settings::Settings, token};
 use anyhow::Context;
-use plugin_api::core::ShutdownReason;
-use plugin_runtime::{ConfigKey, Runtime};
+use plugin_api::{Db, core::ShutdownReason};
+use plugin_runtime::Runtime;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
-
-/// Where the encryption key of secret config fields may stand instead of in the data folder.
-const CONFIG_KEY: &str = "SIGNALBOX_CONFIG_KEY";
 
 /// A server that accepts requests.
 pub struct Running {
@@ -42,14 +39,15 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     })?;
     let address = listener.local_addr()?;
     let opened = database::open(settings).await?;
-    let builder = Runtime::builder(opened.db.clone())
-        .plugins(compose::plugins_with(&settings.retention))
+    let mut builder = Runtime::builder(opened.db.clone())
+        .plugins(compose::plugins_with(&settings.retention, settings.lease()))
         .dead_letter_days(settings.retention.dead_letters_days);
-    let variable = std::env::var(CONFIG_KEY).ok();
-    let builder = builder.config_key(ConfigKey::load(
-        variable.as_deref(),
-        &settings.data_dir.join("config-key"),
-    )?);
+    let mut key_is_new = false;
+    if !settings.guest {
+        let loaded = key::load(settings)?;
+        key_is_new = loaded.is_new;
+        builder = builder.config_key(loaded.key);
+    }
     let readiness = builder.readiness();
     // Ready means: the token exists and the API answers, not only that the plugins have booted.
     let hold = readiness.hold();
@@ -66,7 +64,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         }
     });
 
-    let booted = boot(builder, settings, &opened).await;
+    let booted = boot(builder, settings, &opened, key_is_new).await;
     let (runtime, new_token) = match booted {
         Ok(b) => b,
         Err(e) => {
@@ -96,8 +94,18 @@ async fn boot(
     builder: plugin_runtime::Builder,
     settings: &Settings,
     opened: &Opened,
+    key_is_new: bool,
 ) -> anyhow::Result<(Runtime, Option<String>)> {
-    let runtime = builder.boot().await.context("the server cannot start")?;
+    let runtime = match builder.boot().await {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            let e = key::explained(e, settings, key_is_new);
+            return Err(e.context("the server cannot start"));
+        }
+    };
+    if settings.guest {
+        return Ok((runtime, None));
+    }
     match token::ensure_admin(&opened.db, &*runtime.clock(), &settings.data_dir).await {
         Ok(token) => Ok((runtime, token)),
         Err(e) => {
@@ -108,6 +116,11 @@ async fn boot(
 }
 
 impl Running {
+    /// Its database.
+    pub fn database(&self) -> &Db {
+        &self.opened.db
+    }
+
     /// Stops in order: not ready any more, no new requests, runs get their time to a checkpoint,
     /// plugins are cleaned up, the database is closed.
     pub async fn stop(self) {

@@ -25,11 +25,13 @@ pub struct FileSettings {
     pub sqlite_full_sync: Option<bool>,
     /// Connections of the main Postgres pool, 2–200.
     pub max_connections: Option<u32>,
+    /// Seconds until a node that died is noticed, 5–3600.
+    pub lease_seconds: Option<u64>,
     /// How much history is kept.
     pub retention: RetentionArgs,
 }
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "data_dir",
     "database_url",
     "listen",
@@ -37,10 +39,16 @@ const KEYS: [&str; 8] = [
     "log_format",
     "sqlite_full_sync",
     "max_connections",
+    "lease_seconds",
     "retention",
 ];
 
 impl FileSettings {
+    /// Reads the file if one is named; without one nothing is set.
+    pub fn read_if_given(path: Option<&Path>) -> anyhow::Result<Self> {
+        path.map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -116,6 +124,15 @@ impl FileSettings {
             },
             ("retention", _) => self.retention.read(value, found),
             ("max_connections", _) => wrong(found, "a whole number from 2 to 200"),
+            ("lease_seconds", Kind::Number(n)) => match n.as_u64() {
+                Some(n) if super::LEASE_SECONDS.contains(&n) => self.lease_seconds = Some(n),
+                _ => found.push(Diagnostic::error(
+                    "out_of_range",
+                    at,
+                    "lease_seconds must be a whole number from 5 to 3600",
+                )),
+            },
+            ("lease_seconds", _) => wrong(found, "a whole number from 5 to 3600"),
             (known, _) if KEYS.contains(&known) => wrong(found, "text"),
             (unknown, _) => {
                 let help = nearest(unknown, KEYS).map_or_else(
@@ -124,7 +141,8 @@ impl FileSettings {
                 );
                 found.push(
                     Diagnostic::error("unknown_field", at, format!("{unknown} is not a setting"))
-                        .help(help),
+                        .help(help)
+                        .on_key(),
                 );
             }
         }
@@ -156,6 +174,13 @@ mod tests {
     fn a_wrong_type_and_a_duplicate_key_are_located() {
         assert!(message("max_connections: many\n").contains("signalbox.yaml:1"));
         assert!(message("log: info\nlog: debug\n").contains("duplicate_key"));
+    }
+
+    #[test]
+    fn a_lease_that_is_too_short_is_refused() {
+        assert!(message("lease_seconds: 4\n").contains("from 5 to 3600"));
+        let s = FileSettings::parse("lease_seconds: 5\n").unwrap();
+        assert_eq!(s.lease_seconds, Some(5));
     }
 
     #[test]

@@ -22,13 +22,37 @@ pub struct Remote {
     pub data_dir: PathBuf,
 }
 
-impl From<&RemoteArgs> for Remote {
-    fn from(a: &RemoteArgs) -> Self {
-        Self {
-            server: a.server.clone(),
+impl Remote {
+    /// Merges the server's configuration file, environment and flags.
+    pub fn load(a: &RemoteArgs) -> anyhow::Result<Self> {
+        let file = FileSettings::read_if_given(a.config.as_deref())?;
+        let server = match (&a.server, &file.listen) {
+            (Some(given), _) => given.clone(),
+            (None, Some(listen)) => format!("http://{}", reachable(listen)),
+            (None, None) => format!("http://{DEFAULT_LISTEN}"),
+        };
+        let data_dir = a.data_dir.clone().or(file.data_dir);
+        Ok(Self {
+            server,
             token: a.token.clone(),
-            data_dir: a.data_dir.clone().unwrap_or_else(default_data_dir),
+            data_dir: data_dir.unwrap_or_else(default_data_dir),
+        })
+    }
+}
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+
+/// The address at which a server that listens there is reached from this machine.
+fn reachable(listen: &str) -> String {
+    match listen.parse::<std::net::SocketAddr>() {
+        Ok(mut address) if address.ip().is_unspecified() => {
+            address.set_ip(match address.is_ipv4() {
+                true => std::net::Ipv4Addr::LOCALHOST.into(),
+                false => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+            address.to_string()
         }
+        _ => listen.to_owned(),
     }
 }
 
@@ -58,9 +82,19 @@ pub struct Settings {
     pub sqlite_full_sync: bool,
     /// Connections of the main Postgres pool.
     pub max_connections: u32,
+    /// How long the lease of a walking run lasts when its node has died: the time until another node
+    /// goes on with it.
+    pub lease_seconds: u64,
     /// How much history is kept.
     pub retention: RetentionSettings,
+    /// On a database that belongs to others: makes no administrator and brings no key of its own.
+    pub guest: bool,
 }
+
+/// What `lease_seconds` may be: less leaves a busy database no time to renew leases.
+pub const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 5..=3600;
+/// What it is by default (`dispatch §1`).
+pub const DEFAULT_LEASE_SECONDS: u64 = 60;
 
 /// The default data folder.
 pub fn default_data_dir() -> PathBuf {
@@ -74,11 +108,9 @@ impl Settings {
         listen: Option<&str>,
         log: Option<&str>,
         log_format: Option<&str>,
+        lease_seconds: Option<u64>,
     ) -> anyhow::Result<Self> {
-        let file = match &args.config {
-            Some(path) => FileSettings::read(path)?,
-            None => FileSettings::default(),
-        };
+        let file = FileSettings::read_if_given(args.config.as_deref())?;
         let data_dir = args
             .data_dir
             .clone()
@@ -99,7 +131,7 @@ impl Settings {
             listen: listen
                 .map(str::to_owned)
                 .or(file.listen)
-                .unwrap_or_else(|| "127.0.0.1:8080".into()),
+                .unwrap_or_else(|| DEFAULT_LISTEN.into()),
             log: log
                 .map(str::to_owned)
                 .or(file.log)
@@ -107,8 +139,17 @@ impl Settings {
             log_format,
             sqlite_full_sync: file.sqlite_full_sync.unwrap_or(false),
             max_connections: file.max_connections.unwrap_or(10),
+            lease_seconds: lease_seconds
+                .or(file.lease_seconds)
+                .unwrap_or(DEFAULT_LEASE_SECONDS),
             retention: RetentionSettings::default().changed(&file.retention),
+            guest: false,
         })
+    }
+
+    /// How long leases last, for the engine.
+    pub fn lease(&self) -> automation_dispatch::LeaseTimes {
+        automation_dispatch::LeaseTimes::lasting(std::time::Duration::from_secs(self.lease_seconds))
     }
 
     /// With what environment and flags say about history.
@@ -164,6 +205,16 @@ pub fn sqlite_url(data_dir: &Path) -> anyhow::Result<String> {
     ))
 }
 
+/// The file of a SQLite URL, as [`sqlite_url`] writes it.
+pub fn sqlite_path(url: &str) -> PathBuf {
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = path.split('?').next().unwrap_or(path);
+    path.replace("%23", "#")
+        .replace("%3F", "?")
+        .replace("%25", "%")
+        .into()
+}
+
 /// A database URL without its password, for messages.
 pub fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -211,7 +262,7 @@ mod tests {
             data_dir: Some("/from/flag".into()),
             database_url: None,
         };
-        let s = Settings::load(&args, None, None, None).unwrap();
+        let s = Settings::load(&args, None, None, None, None).unwrap();
         assert_eq!(
             (s.listen.as_str(), s.data_dir.to_str().unwrap()),
             ("127.0.0.1:1", "/from/flag")
@@ -220,12 +271,34 @@ mod tests {
     }
 
     #[test]
+    fn commands_find_the_server_of_a_configuration_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("signalbox.yaml");
+        std::fs::write(&path, "listen: 0.0.0.0:9000\ndata_dir: /from/file\n").unwrap();
+        let args = |server: Option<&str>| RemoteArgs {
+            server: server.map(str::to_owned),
+            token: None,
+            data_dir: None,
+            config: Some(path.clone()),
+            json: false,
+        };
+        let found = Remote::load(&args(None)).unwrap();
+        assert_eq!(found.server, "http://127.0.0.1:9000");
+        assert_eq!(found.data_dir, Path::new("/from/file"));
+        let given = Remote::load(&args(Some("http://elsewhere:1"))).unwrap();
+        assert_eq!(given.server, "http://elsewhere:1");
+    }
+
+    #[test]
     fn an_unknown_database_scheme_says_what_to_write() {
         let args = SettingsArgs {
             database_url: Some("mysql://x".into()),
             ..Default::default()
         };
-        let e = Settings::load(&args, None, None, None)
+        let odd = Path::new("a?b#c%d");
+        let url = sqlite_url(odd).unwrap();
+        assert_eq!(sqlite_path(&url), odd.join("signalbox.db"));
+        let e = Settings::load(&args, None, None, None, None)
             .unwrap_err()
             .to_string();
         assert!(e.contains("postgres://") && e.contains("sqlite://"), "{e}");

@@ -117,7 +117,21 @@ fn an_unreachable_database_is_named_without_its_password() {
         !out.status.success() && text.contains("postgres://u@127.0.0.1"),
         "{text}"
     );
+    assert!(text.contains("refused"), "the cause is named: {text}");
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn a_database_that_says_nothing_is_given_up_soon() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address");
+    let url = format!("postgres://u@{address}/x");
+    let folder = dir.path().to_str().expect("UTF-8");
+    refused(
+        &["serve", "--data-dir", folder, "--database-url", &url],
+        &["no answer within 5 s", "postgres://u@127.0.0.1"],
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::support::{Server, begin_story, end_story};
 use plugin_api::{Clock, SystemClock};
 use signalbox::demo::Outage;
 use std::time::Duration;
-use test_kit::TestDb;
+use test_kit::{TestDb, eventually_within};
 
 const OUTAGE: Outage = Outage {
     after: Duration::from_secs(3),
@@ -20,11 +20,26 @@ async fn killing(first: bool) {
     let mut one = Server::start(&one_dir, Some(db.url().to_owned())).await;
     let two_dir = dir.path().join("two");
     std::fs::create_dir(&two_dir).expect("a folder");
-    // The administrator token was made by the first node; the second node's folder gets a copy, as an operator would do.
-    std::fs::copy(one_dir.join("admin-token"), two_dir.join("admin-token")).expect("the token");
+    // Key and administrator token were made by the first node; the second node's folder gets copies,
+    // as an operator would do.
+    for file in ["config-key", "admin-token"] {
+        std::fs::copy(one_dir.join(file), two_dir.join(file)).expect(file);
+    }
     let mut two = Server::start(&two_dir, Some(db.url().to_owned())).await;
     let _service = begin_story(&one.client(), OUTAGE).await;
-    SystemClock::new().sleep(Duration::from_secs(8)).await;
+    let clock = SystemClock::new();
+    let killing_at = clock.now().plus_millis(8_000);
+    let worked = async |node: &Server| {
+        let stats = node.client().get("/check-executor").await;
+        stats.is_ok_and(|s| s["recorded"].as_u64() > Some(0))
+    };
+    eventually_within(
+        Duration::from_secs(60),
+        async || worked(&one).await && worked(&two).await,
+        "both nodes have run checks",
+    )
+    .await;
+    clock.sleep_until(killing_at).await;
     let left = if first {
         one.kill();
         two

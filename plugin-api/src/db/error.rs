@@ -23,6 +23,18 @@ pub fn is_lock_timeout(e: &DbError) -> bool {
         .is_some_and(|c| c == "55P03" || c == "5" || c == "517" || c == "261")
 }
 
+/// The statement names a table or column that the database does not have: the program and the schema
+/// are of different versions.
+pub fn is_schema_mismatch(e: &DbError) -> bool {
+    e.as_database_error().is_some_and(|d| match d.code() {
+        Some(code) if code == "1" => {
+            d.message().contains("no such table") || d.message().contains("no such column")
+        }
+        Some(code) => code == "42P01" || code == "42703" || code == "3F000",
+        None => false,
+    })
+}
+
 /// The database cannot be reached or refused the connection: worth trying again later, and no
 /// statement about the data.
 pub fn is_unavailable(e: &DbError) -> bool {

@@ -16,7 +16,8 @@ mod sql;
 mod tx;
 
 pub use error::{
-    DbError, is_foreign_key_violation, is_lock_timeout, is_unavailable, is_unique_violation,
+    DbError, is_foreign_key_violation, is_lock_timeout, is_schema_mismatch, is_unavailable,
+    is_unique_violation,
 };
 pub use open::{Db, DbConfig, Engine, Synchronous};
 #[cfg(feature = "postgres")]

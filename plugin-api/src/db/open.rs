@@ -82,9 +82,28 @@ fn pg_pool_within(
         .connect_lazy_with(options)
 }
 
+/// How long the first connection may take.
+#[cfg(feature = "postgres")]
+const REACH_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Makes one connection outside any pool: a pool tries again until its time is up, and then says
+/// only that it is.
+#[cfg(feature = "postgres")]
+async fn reach(options: &sqlx::postgres::PgConnectOptions) -> Result<()> {
+    use sqlx::{ConnectOptions, Connection};
+    let clock = crate::SystemClock::new();
+    match crate::timeout(&*clock, REACH_WITHIN, options.connect()).await {
+        Ok(connected) => connected?.close().await,
+        Err(_) => Err(sqlx::Error::Io(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            format!("no answer within {} s", REACH_WITHIN.as_secs()),
+        ))),
+    }
+}
+
 impl Db {
-    /// Opens the database; SQLite files are created. Errors when it cannot be reached, or when the
-    /// engine of the URL is not compiled in.
+    /// Opens the database; SQLite files are created. Errors when it cannot be reached within 5 s, or
+    /// when the engine of the URL is not compiled in.
     pub async fn open(config: &DbConfig) -> Result<Db> {
         let url = &config.url;
         #[cfg(feature = "postgres")]
@@ -93,11 +112,10 @@ impl Db {
             let options = sqlx::postgres::PgConnectOptions::from_str(url)?
                 .application_name("signalbox")
                 .options([("lock_timeout", "30s"), ("search_path", "signalbox")]);
-            let pool = pg_pool(options.clone(), config.max_connections);
-            pool.acquire().await?;
+            reach(&options).await?;
             return Ok(Db {
                 inner: Inner::Postgres {
-                    pool,
+                    pool: pg_pool(options.clone(), config.max_connections),
                     options: Box::new(options),
                 },
             });

@@ -257,9 +257,38 @@ impl<'a> Query<'a> {
         self
     }
 
+    /// In a [dry run](crate::dry_run), the database of a statement on the pool that may write: it
+    /// runs in a transaction that is rolled back.
+    fn rehearsed(&self) -> Option<Db> {
+        match &self.on {
+            Conn::Db(db) if crate::dry_run::is_dry_run() && !self.is_select() => {
+                Some((*db).clone())
+            }
+            _ => None,
+        }
+    }
+
+    fn is_select(&self) -> bool {
+        let text = self.sql.sqlite.trim_start().get(..6);
+        text.is_some_and(|s| s.eq_ignore_ascii_case("select"))
+    }
+
     /// Runs the statement; answers how many rows it touched.
     pub async fn execute(self) -> Result<u64> {
         crate::fail::point(crate::fail::DATABASE).await?;
+        let Some(db) = self.rehearsed() else {
+            return self.execute_here().await;
+        };
+        let Self { sql, args, .. } = self;
+        let mut tx = db.begin().await?;
+        let done = Query::new(Conn::Tx(&mut tx), sql, args)
+            .execute_here()
+            .await;
+        tx.rollback().await?;
+        done
+    }
+
+    async fn execute_here(self) -> Result<u64> {
         let q = self;
         run!(q, false, |query, on, _Row| Ok(query
             .execute(on)
@@ -270,13 +299,19 @@ impl<'a> Query<'a> {
     /// All rows. On SQLite a text that begins with `select` runs on a reader connection.
     pub async fn all<R: FromRow>(self) -> Result<Vec<R>> {
         crate::fail::point(crate::fail::DATABASE).await?;
+        let Some(db) = self.rehearsed() else {
+            return self.all_here().await;
+        };
+        let Self { sql, args, .. } = self;
+        let mut tx = db.begin().await?;
+        let rows = Query::new(Conn::Tx(&mut tx), sql, args).all_here().await;
+        tx.rollback().await?;
+        rows
+    }
+
+    async fn all_here<R: FromRow>(self) -> Result<Vec<R>> {
         let q = self;
-        let reads = q
-            .sql
-            .sqlite
-            .trim_start()
-            .get(..6)
-            .is_some_and(|s| s.eq_ignore_ascii_case("select"));
+        let reads = q.is_select();
         let _ = reads;
         run!(q, reads, |query, on, Wrap| query
             .fetch_all(on)

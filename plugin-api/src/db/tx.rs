@@ -40,9 +40,13 @@ impl Tx {
         self.after.push(Box::new(f));
     }
 
-    /// Commits, then runs what was registered with [`Tx::after_commit`].
+    /// Commits, then runs what was registered with [`Tx::after_commit`]. In a
+    /// [dry run](crate::dry_run) it rolls back instead, and runs nothing.
     pub async fn commit(self) -> Result<()> {
         crate::fail::point(crate::fail::DATABASE).await?;
+        if crate::dry_run::is_dry_run() {
+            return self.rollback().await;
+        }
         match self.inner {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite(t) => t.commit().await?,

@@ -99,7 +99,10 @@ fn field_error(path: &Path, error: &serde_json::Error) -> FieldError {
         () if message.starts_with("missing field ") => "missing_field",
         () if message.starts_with("duplicate field ") => "duplicate_key",
         () if message.starts_with("unknown variant ") => "bad_enum",
-        () if message.starts_with("invalid type") => "wrong_type",
+        // A list in place of an object is read as its fields in order.
+        () if message.starts_with("invalid type") || message.starts_with("invalid length") => {
+            "wrong_type"
+        }
         () => "bad_format",
     };
     let mut pointer = String::new();

@@ -6,10 +6,12 @@ mod page;
 pub mod patch;
 mod problem;
 mod query;
+mod request_id;
 mod routes;
 
 pub use body::{ApiJson, parse_body};
 pub use page::{Cursor, Page, PageQuery, fingerprint};
 pub use problem::{FieldError, Problem};
 pub use query::ApiQuery;
+pub use request_id::{request_id, with_request_id};
 pub use routes::{RouteInfo, Routes};

@@ -31,6 +31,9 @@ pub struct Problem {
     pub status: u16,
     /// This occurrence.
     pub detail: String,
+    /// The id of the request; filled in when the answer is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// Stable code.
     pub code: String,
     /// Definition issues, if any.
@@ -53,6 +56,7 @@ impl Problem {
             title,
             status: status.as_u16(),
             detail: detail.into(),
+            instance: None,
             code: code.into(),
             issues: Vec::new(),
             errors: Vec::new(),
@@ -91,7 +95,8 @@ impl Problem {
     }
     /// 500 `internal`: the cause goes to the log, never into the answer.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%cause, "A request failed inside the server.");
+        let request_id = super::request_id().unwrap_or_default();
+        tracing::error!(%cause, request_id, "A request failed inside the server.");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -116,7 +121,8 @@ impl From<crate::db::DbError> for Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        self.instance = self.instance.or_else(super::request_id);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self)).into_response();
         response.headers_mut().insert(

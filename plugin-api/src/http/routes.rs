@@ -51,7 +51,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// On a method other than GET, POST, PUT, PATCH or DELETE, or a path that overlaps another: both
     /// are mistakes of the program, found by the first start.
     pub fn route<H, T>(
-        mut self,
+        self,
         method: Method,
         path: &'static str,
         rule: &AccessRule,
@@ -61,11 +61,45 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: 'static,
     {
+        self.add(method, path, rule, handler, false)
+    }
+
+    /// As [`Routes::route`], for a handler that does nothing but read and write the database: with
+    /// `?dry_run=true` it answers as ever, and nothing it wrote stays (see [`crate::dry_run`]).
+    ///
+    /// # Panics
+    /// As there.
+    pub fn rehearsable<H, T>(
+        self,
+        method: Method,
+        path: &'static str,
+        rule: &AccessRule,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add(method, path, rule, handler, true)
+    }
+
+    fn add<H, T>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        rule: &AccessRule,
+        handler: H,
+        rehearsable: bool,
+    ) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
         let filter = MethodFilter::try_from(method.clone())
             .unwrap_or_else(|_| panic!("method {method} of {path} cannot be routed"));
         let rule = *rule;
         let guarded = on(filter, handler).layer(axum::middleware::from_fn(
-            move |req: Request, next: Next| check(rule, req, next),
+            move |req: Request, next: Next| check(rule, rehearsable, req, next),
         ));
         self.router = self.router.route(path, guarded);
         self.table.push(RouteInfo {
@@ -137,7 +171,18 @@ impl Routes {
     }
 }
 
-async fn check(rule: AccessRule, req: Request, next: Next) -> Response {
+/// Whether a request asks for a dry run; the error is another value than true or false.
+fn asks_dry_run(req: &Request) -> Result<bool, Problem> {
+    let pairs = req.uri().query().unwrap_or("").split('&');
+    match pairs.filter_map(|p| p.strip_prefix("dry_run=")).next_back() {
+        _ if req.method().is_safe() => Ok(false),
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::bad_parameter("dry_run must be true or false")),
+    }
+}
+
+async fn check(rule: AccessRule, rehearsable: bool, req: Request, next: Next) -> Response {
     let allowed = match req.extensions().get::<Principal>() {
         Some(p) if rule.is_public || p.may(rule.id) => true,
         Some(_) => {
@@ -158,5 +203,15 @@ async fn check(rule: AccessRule, req: Request, next: Next) -> Response {
         )
         .into_response();
     }
-    next.run(req).await
+    match asks_dry_run(&req) {
+        Ok(false) => next.run(req).await,
+        Ok(true) if rehearsable => crate::dry_run::dry_run(next.run(req)).await,
+        Ok(true) => Problem::bad_parameter(format!(
+            "{} {} cannot be tried with dry_run; nothing was done",
+            req.method(),
+            req.uri().path()
+        ))
+        .into_response(),
+        Err(problem) => problem.into_response(),
+    }
 }

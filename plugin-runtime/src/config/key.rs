@@ -6,6 +6,7 @@ use aes_gcm::{
     aead::{Aead, Payload},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use sha2::{Digest, Sha256};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -45,7 +46,11 @@ pub enum KeyError {
 
 /// The host's key for secret config fields.
 #[derive(Clone)]
-pub struct ConfigKey(Aes256Gcm);
+pub struct ConfigKey {
+    cipher: Aes256Gcm,
+    fingerprint: String,
+    origin: String,
+}
 
 impl std::fmt::Debug for ConfigKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -56,7 +61,30 @@ impl std::fmt::Debug for ConfigKey {
 impl ConfigKey {
     /// A key from its bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Aes256Gcm::new(&Key::<Aes256Gcm>::from(bytes)))
+        // Of a key of 256 random bits, so it tells nothing about it.
+        let hash = Sha256::new_with_prefix(b"signalbox config key")
+            .chain_update(bytes)
+            .finalize();
+        Self {
+            cipher: Aes256Gcm::new(&Key::<Aes256Gcm>::from(bytes)),
+            fingerprint: hash[..8].iter().map(|b| format!("{b:02x}")).collect(),
+            origin: "this program".into(),
+        }
+    }
+
+    /// Tells keys apart: 16 hex digits.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Where it comes from: the variable or the file.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn from(mut self, origin: &str) -> Self {
+        self.origin = origin.to_owned();
+        self
     }
 
     /// A key from text; `from` names where the text stood.
@@ -67,7 +95,8 @@ impl ConfigKey {
         } else {
             STANDARD.decode(text).ok().and_then(|b| b.try_into().ok())
         };
-        bytes.map(Self::new).ok_or_else(|| KeyError::Malformed {
+        let key = bytes.map(|b| Self::new(b).from(from));
+        key.ok_or_else(|| KeyError::Malformed {
             from: from.to_owned(),
         })
     }
@@ -93,7 +122,7 @@ impl ConfigKey {
                 let mut bytes = [0; 32];
                 getrandom::fill(&mut bytes).map_err(|e| KeyError::Random(e.to_string()))?;
                 write_new(file, &STANDARD.encode(bytes)).map_err(failed)?;
-                Ok(Self::new(bytes))
+                Ok(Self::new(bytes).from(&file.display().to_string()))
             }
             Err(e) => Err(failed(e)),
         }
@@ -107,7 +136,7 @@ impl ConfigKey {
             msg: plain.as_bytes(),
             aad: row.as_bytes(),
         };
-        let sealed = self.0.encrypt(&Nonce::from(nonce), payload);
+        let sealed = self.cipher.encrypt(&Nonce::from(nonce), payload);
         let sealed = sealed.map_err(|_| "it could not be encrypted")?;
         Ok(format!(
             "{PREFIX}{}",
@@ -126,9 +155,12 @@ impl ConfigKey {
             msg: sealed,
             aad: row.as_bytes(),
         };
-        let plain = self.0.decrypt(&Nonce::from(nonce), payload).map_err(|_| {
-            "it was encrypted with another key, or the row was changed by hand".to_owned()
-        })?;
+        let plain = self
+            .cipher
+            .decrypt(&Nonce::from(nonce), payload)
+            .map_err(|_| {
+                "it was encrypted with another key, or the row was changed by hand".to_owned()
+            })?;
         String::from_utf8(plain).map_err(|_| damaged.to_owned())
     }
 }

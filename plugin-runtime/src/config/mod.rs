@@ -5,6 +5,7 @@
 //! walker over the schema ([`plugin_api::config::annotations`]). A blank or absent secret in a write
 //! keeps the stored one; list elements are matched by their `id` or `name`, else by position.
 
+pub mod claim;
 mod keep;
 mod key;
 mod store;

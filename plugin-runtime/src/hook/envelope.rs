@@ -1,9 +1,11 @@
-//! What travels: `{payload, meta: {actor, emittedAt, deliveryId}}` (`plugins §6.4`).
+//! What travels: `{payload, meta: {actor, emittedAt, deliveryId}}` (`plugins §6.4`). A later form of it
+//! says so as `meta.v`, and is left for the nodes that know it.
 
 use plugin_api::{
     Actor, Cause, Clock, Doc, RequestContext, Ts,
     hook::{EventMeta, RawHookHandler},
     queue::{Job, JobError, JobHandler},
+    skew,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -60,12 +62,23 @@ fn stored_actor(value: &Value, job_id: &str) -> Actor {
     actor
 }
 
+/// The form of the envelope that this program knows.
+const FORM: i64 = 1;
+
 /// Hands the events of a queue to a hook handler, in the name of who emitted them.
 pub(super) struct Deliver(pub Arc<dyn RawHookHandler>);
 
 #[async_trait::async_trait]
 impl JobHandler for Deliver {
     async fn handle(&self, job: Job) -> Result<(), JobError> {
+        let sealed = job
+            .data
+            .get("meta")
+            .filter(|_| job.data.get("payload").is_some());
+        if let Err(newer) = sealed.map_or(Ok(()), |meta| skew::check(meta, FORM)) {
+            tracing::warn!(job_id = job.job_id, %newer, "An event cannot be read by this node.");
+            return Err(JobError::Defer(skew::LEAVE_FOR));
+        }
         let (payload, meta) = open(job);
         let context = RequestContext {
             cause: meta.cause.clone().map(Arc::new),

@@ -8,7 +8,7 @@ use super::{
 use futures::FutureExt;
 use plugin_api::{
     Ts, Tx,
-    db::DbError,
+    db::{DbError, is_schema_mismatch},
     hints::HintListener,
     queue::{Consumer, Job, Retries},
     status::LoopReporter,
@@ -132,7 +132,11 @@ impl Lane {
     pub async fn failed(&mut self, error: &DbError) {
         self.failures += 1;
         let wait = 1000 * (1i64 << (self.failures - 1).min(5)).min(30);
-        tracing::warn!(queue = self.queue, group = self.group, %error, wait_ms = wait, "A queue pass failed and is tried again.");
+        if is_schema_mismatch(error) {
+            tracing::error!(queue = self.queue, group = self.group, %error, wait_ms = wait, "A statement does not fit the tables: a newer program may have migrated the database. The work is left to newer nodes, and tried again.");
+        } else {
+            tracing::warn!(queue = self.queue, group = self.group, %error, wait_ms = wait, "A queue pass failed and is tried again.");
+        }
         self.status.failed(self.now(), error);
         let until = self.now().plus_millis(wait);
         tokio::select! {

@@ -15,7 +15,7 @@ use plugin_api::{
     db::DbError,
     hints::Hints,
     queue::{
-        Consumer, Handler, NewJob, QueueError, QueueManager, QueueStats, Recurring,
+        Consumer, Handler, NewJob, QueueDepth, QueueError, QueueManager, QueueStats, Recurring,
         RecurringDetails, Subscription, Unsubscribe,
     },
     status::StatusBoard,
@@ -315,6 +315,18 @@ impl QueueManager for SqlQueues {
             failed: count(c.failed),
             consumer_groups: count(c.consumer_groups),
         })
+    }
+
+    async fn depths(&self) -> Result<Vec<QueueDepth>, QueueError> {
+        let rows: Result<Vec<sql::Depth>, _> = self.core.db.sql(sql::DEPTHS).all().await;
+        let rows = rows.map_err(db_error("*"))?.into_iter();
+        Ok(rows
+            .map(|r| QueueDepth {
+                queue: r.queue.into_string(),
+                waiting: r.waiting.max(0) as u64,
+                oldest: r.oldest,
+            })
+            .collect())
     }
 
     async fn test_connection(&self) -> Result<(), QueueError> {

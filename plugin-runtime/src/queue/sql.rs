@@ -113,6 +113,14 @@ row! {
     }
 }
 row! {
+    /// Work of one queue that waits.
+    pub(super) struct Depth {
+        pub queue: Text,
+        pub waiting: i64,
+        pub oldest: Ts,
+    }
+}
+row! {
     /// A fence that held.
     pub(super) struct Held {
         pub seq: i64,
@@ -316,6 +324,9 @@ statements! {
         (select count(*) from signalbox.queue_jobs where queue = $1 and state <> 0 and state = 2) as processing,
         (select count(*) from signalbox.queue_dead where queue = $1) as failed,
         (select count(*) from signalbox.queue_groups where queue = $1) as consumer_groups";
+    /// Reads only the index of ready jobs and their rows: what is due and not started.
+    pub(super) DEPTHS = "select queue, count(*) as waiting, min(due_at) as oldest
+        from signalbox.queue_jobs where state = 0 group by queue order by queue";
     pub(super) PING = "select cast(1 as bigint)";
 
     /// $1 queue, $2 job id.

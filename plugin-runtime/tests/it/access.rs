@@ -4,7 +4,10 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode},
 };
-use plugin_api::{AccessRule, Actor, Principal, http::Routes};
+use plugin_api::{
+    AccessRule, Actor, Principal,
+    http::{Problem, Routes, with_request_id},
+};
 use test_kit::{Kit, Node, TestDb, TestPlugin};
 use tower::ServiceExt;
 
@@ -78,6 +81,40 @@ async fn status(node: &Node, rules: Option<&[&str]>, path: &str) -> StatusCode {
         .await
         .unwrap()
         .status()
+}
+
+#[tokio::test]
+async fn a_failure_inside_is_found_in_the_log_by_the_id_in_its_answer() {
+    let db = TestDb::sqlite().await;
+    let plugin = declaring("automation", &[READ]).init(|ctx| {
+        Box::pin(async move {
+            let fails = async || Problem::internal(&"the cause");
+            ctx.routes(Routes::new().get("/fails", &READ, fails))
+        })
+    });
+    let node = Kit::new(&db).await.plugin(plugin).boot().await;
+    let mut request = Request::get("/api/v1/fails").body(Body::empty()).unwrap();
+    request.extensions_mut().insert(Principal {
+        actor: Actor::system(),
+        rules: ["*".to_owned()].into(),
+    });
+    let router = node.runtime().router();
+    let answer = with_request_id("r-1".into(), router.oneshot(request));
+    let answer = node.run(answer).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let body = axum::body::to_bytes(answer.into_body(), 10_000)
+        .await
+        .unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["instance"], "r-1");
+    assert!(!body.to_string().contains("the cause"), "{body}");
+    let logged = node.logs().lines();
+    let found = |l: &test_kit::Line| {
+        let line = l.to_string();
+        line.contains("the cause") && line.contains("r-1")
+    };
+    assert!(logged.iter().any(found), "{logged:?}");
+    node.shutdown().await;
 }
 
 #[tokio::test]

@@ -8,11 +8,14 @@ use plugin_api::{
     db::Sql,
     hook::{Hook, HookMode},
 };
-use plugin_runtime::ConfigKey;
+use plugin_runtime::{
+    ConfigKey,
+    config::claim::{self, ClaimError},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, error::Error, sync::Arc};
 use test_kit::{Kit, Node, TestDb, TestPlugin, both_engines, eventually};
 
 const RAW: Sql = Sql {
@@ -137,8 +140,24 @@ both_engines! {
         configs(&node).await.set("main", &schema, &settings()).await.unwrap();
         node.shutdown().await;
 
-        let kit = Kit::new(&db).await.configure(|b| b.config_key(ConfigKey::new([8; 32])));
-        let node = kit.boot().await;
+        let other = || ConfigKey::new([8; 32]);
+        let kit = async || Kit::new(&db).await.configure(|b| b.config_key(other()));
+        // A node with another key does not start, unless somebody says that this is the key now.
+        let refused = kit().await.try_boot().await.err().expect("no boot");
+        let mismatch = refused.source().and_then(|e| e.downcast_ref()).and_then(|e| match e {
+            ClaimError::Mismatch(m) => Some(m),
+            ClaimError::Db(_) => None,
+        });
+        let own = ConfigKey::new([7; 32]);
+        assert_eq!(
+            mismatch.map(|m| (m.own.as_str(), m.database.as_str())),
+            Some((other().fingerprint(), own.fingerprint())),
+            "{refused}"
+        );
+        let again = Kit::new(&db).await.boot().await;
+        claim::replace(db.db(), &*again.clock(), &other()).await.unwrap();
+        again.shutdown().await;
+        let node = kit().await.boot().await;
         let error = configs(&node).await.get::<Settings>("main", &schema).await.unwrap_err();
         assert!(matches!(&error, ConfigError::Secret { .. }), "{error}");
         assert!(!error.to_string().contains("enc:"), "{error}");

@@ -240,6 +240,26 @@ both_engines! {
         assert_eq!(f.queues.stats("hook:owner.thing.done").await.unwrap().failed, 0);
     }
 
+    async fn an_event_in_a_newer_form_is_left_for_a_newer_node(db: TestDb) {
+        let (f, logs) = (Fixture::sql(db), Logs::new());
+        let node = logs.record(Node::open(&f, "node-1")).await;
+        let record = Record::default();
+        logs.record(node.record(HookMode::work_queue("w"), &record)).await;
+        let queue = "hook:owner.thing.done";
+        let meta = json!({"v": 2, "actor": {"urn": "system"}, "emittedAt": "2026-01-15T12:00:00Z", "deliveryId": "d"});
+        let newer = NewJob::new(json!({"payload": "newer", "meta": meta}));
+        f.queues.enqueue(queue, vec![newer]).await.unwrap();
+        node.emit("known").await;
+        assert_eq!(record.wait(1).await, ["known"]);
+        f.run_for(Duration::from_secs(30)).await;
+        f.run_for(Duration::from_secs(30)).await;
+        let stats = f.queues.stats(queue).await.unwrap();
+        assert_eq!((stats.pending, stats.failed), (1, 0), "neither dropped nor buried");
+        assert_eq!(record.len(), 1);
+        let told = async || logs.find(tracing::Level::WARN, "newer version").len() == 3;
+        eventually(told, "warnings at the start and every 30 s").await;
+    }
+
     async fn a_failing_handler_retries_alone_with_one_delivery_id(db: TestDb) {
         let f = Fixture::sql(db);
         let node = Node::open(&f, "node-1").await;

@@ -3,6 +3,7 @@
 mod access;
 mod boot;
 mod config;
+mod dry_run;
 mod extension;
 mod hooks;
 mod locks;

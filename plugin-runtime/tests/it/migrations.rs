@@ -3,7 +3,8 @@
 use migrations::{MigrateError, Migrator, Owner, State};
 use plugin_api::{Migration, db::Sql};
 use plugin_runtime::BootError;
-use test_kit::{Kit, TestDb, TestPlugin, VirtualClock, both_engines};
+use std::time::Duration;
+use test_kit::{Kit, TestDb, TestPlugin, VirtualClock, both_engines, eventually, stays};
 
 const fn migration(number: u32, name: &'static str, text: &'static str) -> Migration {
     Migration {
@@ -68,6 +69,37 @@ const PLACE: Sql = Sql {
 };
 
 both_engines! {
+    async fn a_running_node_says_that_a_newer_program_has_migrated_its_database(db: TestDb) {
+        let plugin = TestPlugin::new("mine").register(|env| {
+            env.migrations(FIRST);
+            Ok(())
+        });
+        let node = Kit::new(&db).await.plugin(plugin).boot().await;
+        let readiness = node.runtime().readiness();
+        let schema = async || {
+            let report = readiness.report().await;
+            assert!(report.ready, "an older node goes on");
+            report.probes.into_iter().find(|p| p.name == "core.schema").expect("the probe")
+        };
+        assert!(schema().await.ok);
+        let newer = Owner::plugin(&plugin_api::PluginId::new("mine"), BOTH);
+        Migrator::new(db.db().clone(), VirtualClock::new()).run(&newer).await.unwrap();
+        node.clock().advance(Duration::from_secs(1));
+        let probe = schema().await;
+        assert!(!probe.ok && probe.message.is_some_and(|m| m.contains("mine/2") && m.contains("newer")));
+        if db.is_postgres() {
+            // Where other nodes can be, it is looked for, and told once.
+            let told = || node.logs().find(tracing::Level::WARN, "older than its database").len();
+            for _ in 0..3 {
+                eventually(async || node.clock().next_wake().is_some(), "it waits for the next look").await;
+                node.clock().advance(Duration::from_secs(300));
+                eventually(async || told() == 1, "the warning").await;
+            }
+            assert!(stays(async || told() == 1).await);
+        }
+        node.shutdown().await;
+    }
+
     async fn plugins_19_29_failing_and_changed_migrations_stop_the_boot(db: TestDb) {
         let now = VirtualClock::new();
         let now = State::Applied(plugin_api::Clock::now(&*now));

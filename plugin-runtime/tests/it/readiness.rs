@@ -113,6 +113,7 @@ async fn plugins_19_30_ready_after_the_boot_while_critical_probes_are_ok() {
             line("core.init", true, true),
             line("core.database", true, true),
             line("core.queue", true, true),
+            line("core.schema", false, true),
             line("vital.probe", true, vital),
             line("nice.probe", false, nice)
         ])
@@ -130,15 +131,15 @@ async fn plugins_19_30_ready_after_the_boot_while_critical_probes_are_ok() {
         json!({"ready": false, "probes": expected(false, true)})
     );
     let (_, body) = ask(&readiness, true).await;
-    assert_eq!(body["probes"][3]["message"], "switched off");
-    assert_eq!(body["probes"][3]["ms"], 0);
+    assert_eq!(body["probes"][4]["message"], "switched off");
+    assert_eq!(body["probes"][4]["ms"], 0);
 
     vital.0.store(0, Ordering::SeqCst);
     nice.0.store(2, Ordering::SeqCst);
     clock.advance(Duration::from_secs(1));
     let (status, body) = ask(&readiness, true).await;
     assert_eq!(
-        (status, &body["probes"][4]["message"]),
+        (status, &body["probes"][5]["message"]),
         (StatusCode::OK, &json!("the probe panicked"))
     );
 
@@ -157,10 +158,10 @@ async fn plugins_19_30_ready_after_the_boot_while_critical_probes_are_ok() {
     clock.advance(Duration::from_secs(1));
     let (status, body) = within(asking, "the answer").await.unwrap();
     assert_eq!(
-        (status, &body["probes"][4]["message"]),
+        (status, &body["probes"][5]["message"]),
         (StatusCode::OK, &json!("no answer within 1 s"))
     );
-    assert_eq!(body["probes"][4]["ms"], 1000);
+    assert_eq!(body["probes"][5]["ms"], 1000);
 
     nice.0.store(0, Ordering::SeqCst);
     node.shutdown().await;

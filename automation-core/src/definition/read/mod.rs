@@ -44,6 +44,13 @@ pub(super) fn stored(value: &serde_json::Value) -> Result<Lenient, Diagnostics> 
     }
 }
 
+/// One condition by itself.
+pub(super) fn condition(value: &serde_json::Value) -> Option<super::Condition> {
+    let mut r = Reader::lenient();
+    let read = condition::read(&mut r, &Node::from_json(value), 1);
+    read.filter(|_| !r.issues.has_errors())
+}
+
 const KEYS: [&str; 11] = [
     "name",
     "description",

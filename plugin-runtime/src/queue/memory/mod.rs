@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use plugin_api::{
     Clock, Tx,
     queue::{
-        Consumer, Handler, NewJob, QueueError, QueueManager, QueueStats, Recurring,
+        Consumer, Handler, NewJob, QueueDepth, QueueError, QueueManager, QueueStats, Recurring,
         RecurringDetails, Subscription, Unsubscribe,
     },
 };
@@ -193,6 +193,10 @@ impl QueueManager for MemoryQueues {
 
     async fn stats(&self, queue: &str) -> Result<QueueStats, QueueError> {
         Ok(self.core.state().stats(queue))
+    }
+
+    async fn depths(&self) -> Result<Vec<QueueDepth>, QueueError> {
+        Ok(self.core.state().depths(self.core.clock.now()))
     }
 
     async fn test_connection(&self) -> Result<(), QueueError> {

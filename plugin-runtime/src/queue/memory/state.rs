@@ -4,7 +4,7 @@ use super::{CAPACITY, refused};
 use crate::queue::{HOOK_PREFIX, decide::LEASE_MS, schedule::Grid};
 use plugin_api::{
     Ts,
-    queue::{Job, NewJob, QueueError, QueueStats, Recurring, RecurringDetails},
+    queue::{Job, NewJob, QueueDepth, QueueError, QueueStats, Recurring, RecurringDetails},
 };
 use serde_json::Value;
 use std::{
@@ -281,6 +281,30 @@ impl State {
             failed: rows.failed,
             consumer_groups: rows.groups.len() as u64,
         }
+    }
+}
+
+impl State {
+    /// Queues in which jobs are due and not started.
+    pub fn depths(&self, now: Ts) -> Vec<QueueDepth> {
+        let mut depths: Vec<QueueDepth> = self
+            .queues
+            .iter()
+            .filter_map(|(queue, rows)| {
+                let due = rows.jobs.iter().filter(|j| !j.running && j.run_at <= now);
+                let (waiting, oldest) = due.fold((0, None), |(n, oldest), j| {
+                    let oldest = oldest.map_or(j.due_at, |o: Ts| o.min(j.due_at));
+                    (n + 1, Some(oldest))
+                });
+                Some(QueueDepth {
+                    queue: queue.clone(),
+                    waiting,
+                    oldest: oldest?,
+                })
+            })
+            .collect();
+        depths.sort_by(|a, b| a.queue.cmp(&b.queue));
+        depths
     }
 }
 
