@@ -64,47 +64,84 @@ pub async fn advance(shared: &Arc<Shared>, automation: AutomationId) -> Result<(
         return Ok(());
     }
     let mut tx = shared.db.begin().await?;
-    let pending: Vec<RunRecord> = tx.sql(PENDING).bind(automation).all().await?;
-    if pending.is_empty() {
+    let keys: HashSet<String> = heads(shared, &mut tx, automation)
+        .await?
+        .into_iter()
+        .map(|head| head.section)
+        .collect();
+    if keys.is_empty() {
         tx.rollback().await?;
         return Ok(());
     }
-    let mut first: Vec<(RunRecord, Bucket, Arc<Program>)> = Vec::new();
+    lock(&mut tx, keys.iter().cloned()).await?;
+    // Read again inside: while this waited, an older run may have been queued.
+    let mut first = heads(shared, &mut tx, automation).await?;
+    first.retain(|head| keys.contains(&head.section));
+    let buckets: Vec<Bucket> = first.iter().map(|head| head.bucket.clone()).collect();
+    let occupied = count(&mut tx, &buckets).await?;
+    first.retain(|head| occupied.get(&head.bucket).is_none_or(|o| o.walking == 0));
+    begin_turns(shared, &mut tx, first).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The oldest pending run of a bucket.
+struct Head {
+    record: RunRecord,
+    /// Key of the bucket's critical section.
+    section: String,
+    bucket: Bucket,
+    program: Arc<Program>,
+}
+
+/// The oldest pending run of each bucket of an automation.
+async fn heads(
+    shared: &Arc<Shared>,
+    tx: &mut Tx,
+    automation: AutomationId,
+) -> Result<Vec<Head>, BoxError> {
+    let pending: Vec<RunRecord> = tx.sql(PENDING).bind(automation).all().await?;
+    let mut heads: Vec<Head> = Vec::new();
     let mut seen: HashSet<String> = HashSet::new();
     for record in pending {
         let version = record.definition_version;
         let program = shared.automations.program(automation, version).await?;
         let Some(program) = program else { continue };
         let scope = program.definition.concurrency_scope;
-        if seen.insert(bucket_key(automation, scope, record.context_key.as_deref())) {
-            let bucket = Bucket {
-                automation,
-                context_key: match scope {
-                    ConcurrencyScope::Automation => None,
-                    ConcurrencyScope::ContextKey => Some(record.context_key.clone()),
-                },
+        let section = bucket_key(automation, scope, record.context_key.as_deref());
+        if seen.insert(section.clone()) {
+            let context_key = match scope {
+                ConcurrencyScope::Automation => None,
+                ConcurrencyScope::ContextKey => Some(record.context_key.clone()),
             };
-            first.push((record, bucket, program));
+            heads.push(Head {
+                bucket: Bucket {
+                    automation,
+                    context_key,
+                },
+                record,
+                section,
+                program,
+            });
         }
     }
-    lock(&mut tx, seen.into_iter()).await?;
-    let buckets: Vec<Bucket> = first.iter().map(|f| f.1.clone()).collect();
-    let occupied = count(&mut tx, &buckets).await?;
-    first.retain(|(_, bucket, _)| occupied.get(bucket).is_none_or(|o| o.walking == 0));
-    begin_turns(shared, &mut tx, first).await?;
-    tx.commit().await?;
-    Ok(())
+    Ok(heads)
 }
 
 /// With a lease and a fresh scope; gates are not asked again.
 async fn begin_turns(
     shared: &Arc<Shared>,
     tx: &mut Tx,
-    turns: Vec<(RunRecord, Bucket, Arc<Program>)>,
+    turns: Vec<Head>,
 ) -> Result<(), BoxError> {
     let now = shared.clock.now();
     let mut begun = Vec::with_capacity(turns.len());
-    for (mut record, _, program) in turns {
+    for Head {
+        mut record,
+        program,
+        ..
+    } in turns
+    {
         record.started_at = now;
         let mut base = base_of(&record, Default::default());
         let locals = Walk::new().locals("");

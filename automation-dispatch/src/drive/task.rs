@@ -150,6 +150,10 @@ impl<W: World> Driver<W> {
                 return self.perform(decided.then, self.world.now());
             }
             let since = self.world.now();
+            if guards::taken_out(Guard::CommitBeforeAct) {
+                let acts = std::mem::take(&mut decided.then);
+                self.perform(acts, since);
+            }
             match self.commit(decided.rest.clone()).await {
                 Some(Verdict::Held) => {
                     if self.world.is_closing() {

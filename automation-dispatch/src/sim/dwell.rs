@@ -112,6 +112,7 @@ async fn insert(node: &Node, tx: &mut Tx, row: Dwell) -> Result<bool, Aborted> {
     if !tx.armed.insert(format!("{unique:?}")) {
         return Ok(false);
     }
+    tx.refer(row.automation);
     let id = DwellId::from(node.sim.uuid());
     let mut job = timer(id, Ts::from_millis(row.fire_at));
     if taken_out(Guard::DwellInJobId) {
@@ -139,6 +140,18 @@ async fn claim(tx: &mut Tx, id: DwellId) -> Result<bool, Aborted> {
         });
     }
     Ok(mine)
+}
+
+/// `DELETE_OF_DISABLED`.
+pub async fn disarm(tx: &mut Tx, automation: automation_core::AutomationId) -> Result<(), Aborted> {
+    let all: Vec<DwellId> = tx.see(|core| {
+        let of = core.store.dwells.iter().filter(|(_, d)| d.automation == automation);
+        of.map(|(id, _)| *id).collect()
+    });
+    for id in all {
+        claim(tx, id).await?;
+    }
+    Ok(())
 }
 
 async fn standing(node: &Node, dwell: &Dwell) -> Standing {

@@ -182,6 +182,7 @@ async fn count(node: &Node, tx: &mut Tx, judged: &mut [Judged], now: Ts) -> Resu
                 }
             };
             let answer = times.add(at, window.count, window.minutes, window.refire);
+            tx.refer(bucket.0);
             let (count, minutes, refire) = (window.count, window.minutes, window.refire);
             tx.write(move |core| {
                 let truth =
@@ -237,6 +238,7 @@ pub async fn ledger(tx: &mut Tx, decisions: &[(LedgerKey, Decision)]) -> Result<
 /// Writes a decision, or changes what this transaction wrote.
 pub fn record(tx: &mut Tx, key: &LedgerKey, decision: Decision) {
     let (text, automation) = (key.text().to_owned(), key.automation());
+    tx.refer(automation);
     tx.write(move |core| {
         let window = core.store.ledger.get(&text).and_then(|r| r.window_fired);
         let row = Ledger {

@@ -116,7 +116,7 @@ fn actions(rng: &mut Rng, depth: usize) -> Vec<Value> {
 
 fn call(rng: &mut Rng) -> Value {
     let ms = match rng.below(12) {
-        0 => 90_000,
+        0 => rng.range(61_000, 90_000),
         1..=3 => 0,
         _ => rng.range(1, 3_000),
     };

@@ -209,8 +209,7 @@ fn happen(sim: &Arc<Sim>, what: What) {
             enable(sim, at, false);
             let Some(id) = automation(sim, at) else { return };
             // As whoever notices first does: dwells go, pending runs are cancelled.
-            by_somebody(sim, at, move |core| {
-                core.store.dwells.retain(|_, d| d.automation != id);
+            by_somebody(sim, at, Some(id), move |core| {
                 let pending = core.store.runs.iter().filter(|(_, r)| r.automation == id && r.status == "pending");
                 pending.map(|(id, _)| *id).collect()
             }, "automation_disabled");
@@ -221,19 +220,19 @@ fn happen(sim: &Arc<Sim>, what: What) {
             core.store.delete_automation(id);
             core.store.deletions += 1;
         }
-        What::Cancel(at) => by_somebody(sim, at, move |core| {
+        What::Cancel(at) => by_somebody(sim, at, None, move |core| {
             let active: Vec<RunId> =
                 core.store.runs.iter().filter(|(_, r)| r.active()).map(|(id, _)| *id).collect();
             active.get(at % active.len().max(1)).copied().into_iter().collect()
         }, "cancelled_by_operator"),
         What::Manual(at, key) => manual(sim, at, key),
         What::Crash(n, down) => {
-            let n = n % sim.core().nodes.len();
+            let n = busy(sim, n);
             sim.crash(n, Some(down));
         }
         What::Pause(n, ms) => {
+            let n = busy(sim, n);
             let mut core = sim.core();
-            let n = n % core.nodes.len();
             let now = core.now;
             core.nodes[n].paused_until = now + ms;
             core.store.memory.disturbed(n, now);
@@ -261,6 +260,14 @@ fn happen(sim: &Arc<Sim>, what: What) {
     }
 }
 
+/// Trouble hits where something is going on.
+fn busy(sim: &Sim, n: usize) -> usize {
+    let count = sim.core().nodes.len();
+    let processes = sim.processes.lock().expect("processes");
+    let drives = |n: &usize| processes[*n].as_ref().is_some_and(|p| p.drivers.count() > 0);
+    (0..count).map(|i| (n + i) % count).find(drives).unwrap_or(n % count)
+}
+
 fn enable(sim: &Arc<Sim>, at: usize, enabled: bool) {
     let Some(id) = automation(sim, at) else { return };
     let mut core = sim.core();
@@ -274,6 +281,7 @@ fn enable(sim: &Arc<Sim>, at: usize, enabled: bool) {
 fn by_somebody(
     sim: &Arc<Sim>,
     at: usize,
+    disarm: Option<AutomationId>,
     which: impl FnOnce(&mut Core) -> Vec<RunId> + Send + 'static,
     code: &'static str,
 ) {
@@ -281,6 +289,11 @@ fn by_somebody(
     let node2 = node.clone();
     sim.spawn(node.n, Box::pin(async move {
         let Ok(mut tx) = Tx::begin(&node2, "cancel").await else { return };
+        if let Some(id) = disarm
+            && super::dwell::disarm(&mut tx, id).await.is_err()
+        {
+            return;
+        }
         let runs = tx.see(which);
         if sweep::cancel(&node2, &mut tx, &runs, code).await.is_ok() {
             let _ = tx.commit().await;

@@ -4,7 +4,7 @@
 use super::{
     commit::close_steps,
     dwell,
-    exec::When,
+    exec::{Core, When},
     fire,
     node::{Node, acquire, base_of, head_of},
     store::{Lock, tx::{Aborted, Key, Tx}},
@@ -21,7 +21,7 @@ use automation_core::{
     definition::{ConcurrencyScope, Mode},
 };
 use plugin_api::Ts;
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 const RECHECK_MS: i64 = 5 * 60_000;
 
@@ -210,38 +210,58 @@ async fn queues(node: &Node) -> Result<(), Aborted> {
     Ok(())
 }
 
-/// `queue::advance`.
-pub async fn advance(node: &Node, automation: AutomationId) -> Result<(), Aborted> {
-    let mut tx = Tx::begin(node, "advance").await?;
-    let mut pending: Vec<(i64, RunId, super::store::Run)> = tx.see(|core| {
-        let mine = core.store.runs.iter().filter(|(_, r)| r.automation == automation && r.status == "pending");
-        mine.map(|(id, r)| (r.started_at, *id, r.clone())).collect()
-    });
-    pending.sort_by_key(|p| (p.0, p.1));
-    let mut first = Vec::new();
-    let mut sections: HashSet<String> = HashSet::new();
-    for (_, id, run) in pending {
-        let Some(program) = tx.see(|core| core.store.program(automation, run.version)) else { continue };
+struct Head {
+    id: RunId,
+    run: super::store::Run,
+    section: String,
+    bucket: Bucket,
+    program: Arc<crate::automations::Program>,
+}
+
+/// `queue::heads`.
+fn heads(core: &Core, automation: AutomationId) -> Vec<Head> {
+    let mine = core.store.runs.iter().filter(|(_, r)| r.automation == automation && r.status == "pending");
+    let mut pending: Vec<(i64, RunId)> = mine.map(|(id, r)| (r.started_at, *id)).collect();
+    pending.sort_unstable();
+    let mut heads: Vec<Head> = Vec::new();
+    for (_, id) in pending {
+        let run = core.store.runs[&id].clone();
+        let Some(program) = core.store.program(automation, run.version) else { continue };
         let scope = program.definition.concurrency_scope;
-        if sections.insert(bucket_key(automation, scope, run.context_key.as_deref())) {
+        let section = bucket_key(automation, scope, run.context_key.as_deref());
+        if heads.iter().all(|h| h.section != section) {
             let context_key = match scope {
                 ConcurrencyScope::Automation => None,
                 ConcurrencyScope::ContextKey => Some(run.context_key.clone()),
             };
-            first.push((id, run, Bucket { automation, context_key }, program));
+            let bucket = Bucket { automation, context_key };
+            heads.push(Head { id, run, section, bucket, program });
         }
     }
-    let mut sections: Vec<String> = sections.into_iter().collect();
+    heads
+}
+
+/// `queue::advance`.
+pub async fn advance(node: &Node, automation: AutomationId) -> Result<(), Aborted> {
+    let mut tx = Tx::begin(node, "advance").await?;
+    let mut sections: Vec<String> =
+        tx.see(|core| heads(core, automation)).into_iter().map(|h| h.section).collect();
+    if sections.is_empty() {
+        return Ok(());
+    }
     sections.sort();
-    if !taken_out(Guard::BucketLock) {
-        for section in sections {
-            tx.lock(Key::Section(section)).await?;
+    for section in &sections {
+        if !taken_out(Guard::BucketLock) {
+            tx.lock(Key::Section(section.clone())).await?;
         }
     }
     tx.statement().await;
+    let mut first = tx.see(|core| heads(core, automation));
+    first.retain(|h| sections.contains(&h.section));
+    tx.statement().await;
     let mut begun = Vec::new();
     let now = Ts::from_millis(node.instant());
-    for (id, mut run, bucket, program) in first {
+    for Head { id, mut run, bucket, program, .. } in first {
         if tx.see(|core| fire::occupancy(core, &bucket).walking) > 0 {
             continue;
         }

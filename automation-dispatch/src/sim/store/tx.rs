@@ -7,7 +7,7 @@ use super::super::{
     exec::{Core, When},
     invariants,
 };
-use automation_core::{DwellId, LockId, RunId};
+use automation_core::{AutomationId, DwellId, LockId, RunId};
 use plugin_api::queue::NewJob;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,6 +63,8 @@ pub struct Tx {
     pub fired: BTreeSet<LockId>,
     /// Dwells armed here, by their unique key.
     pub armed: BTreeSet<String>,
+    /// Automations that its rows refer to.
+    refers: BTreeSet<AutomationId>,
     /// Leases taken here.
     pub acquired: BTreeMap<RunId, i64>,
 }
@@ -87,6 +89,7 @@ impl Tx {
             mine: BTreeSet::new(),
             fired: BTreeSet::new(),
             armed: BTreeSet::new(),
+            refers: BTreeSet::new(),
             acquired: BTreeMap::new(),
         };
         if node.sim.one_writer {
@@ -145,6 +148,11 @@ impl Tx {
         self.writes.push(Box::new(f));
     }
 
+    /// A row that is written refers to an automation: a foreign key.
+    pub fn refer(&mut self, to: AutomationId) {
+        self.refers.insert(to);
+    }
+
     /// Enqueues at the commit.
     pub fn enqueue(&mut self, queue: &'static str, job: NewJob) {
         self.write(move |core| core.enqueue(queue, job));
@@ -174,7 +182,8 @@ impl Tx {
         {
             let mut core = self.node.sim.core();
             let (what, n) = (self.what, self.node.n);
-            if core.store.deletions != self.deletions {
+            let gone = self.refers.iter().any(|a| !core.store.automations.contains_key(a));
+            if gone || core.store.deletions != self.deletions {
                 core.tell(|| format!("n{n} {what}: refused, an automation was deleted"));
                 return Err(Aborted);
             }
