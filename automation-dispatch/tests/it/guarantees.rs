@@ -85,9 +85,10 @@ both_engines! {
         w.automation("triggers: [{event: automation.interval, config: {intervalSeconds: 600}}]\nactions: []").await;
         w.automation(ON_CHANGE).await;
         w.ping(Some("k"), 1).await;
+        // The nightly pruning of transitions carries nothing that could have a form.
         plugin_api::statements! { FORMS = {
-            sqlite: "select queue || '=' || coalesce(data->>'v', 'none') from queue_jobs where queue not like 'hook:%' union select queue || '=' || coalesce(data->>'v', 'none') from queue_recurring order by 1",
-            postgres: "select queue || '=' || coalesce(data->>'v', 'none') from signalbox.queue_jobs where queue not like 'hook:%' union select queue || '=' || coalesce(data->>'v', 'none') from signalbox.queue_recurring order by 1",
+            sqlite: "select queue || '=' || coalesce(data->>'v', 'none') from queue_jobs where queue not like 'hook:%' union select queue || '=' || coalesce(data->>'v', 'none') from queue_recurring where queue <> 'automation.entity-retention' order by 1",
+            postgres: "select queue || '=' || coalesce(data->>'v', 'none') from signalbox.queue_jobs where queue not like 'hook:%' union select queue || '=' || coalesce(data->>'v', 'none') from signalbox.queue_recurring where queue <> 'automation.entity-retention' order by 1",
         }; }
         let forms = async || db.db().sql(FORMS).all::<String>().await.unwrap();
         let timers = ["automation-builtin-triggers=1", "automation-delay=1", "automation-dwell=1", "automation-wait-timeout=1"];
