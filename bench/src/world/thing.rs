@@ -37,7 +37,7 @@ pub const TABLES: &[Migration] = &[Migration {
     postgres: "create table things (id text primary key, status text not null, n bigint not null)",
 }];
 
-/// Everything [`derive`] may answer.
+/// Everything [`derive()`] may answer.
 pub const EVENTS: &[&str] = &[
     "bench.ticked",
     "bench.went_down",
