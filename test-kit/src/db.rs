@@ -276,11 +276,11 @@ macro_rules! both_engines {
             async fn body($db: $db_type) $body
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
-                body($crate::TestDb::sqlite().await).await;
+                Box::pin(body($crate::TestDb::sqlite().await)).await;
             }
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                body($crate::TestDb::postgres().await).await;
+                Box::pin(body($crate::TestDb::postgres().await)).await;
             }
         }
     )*};

@@ -67,7 +67,8 @@ impl Kit {
     /// # Panics
     /// When the boot fails; see [`Kit::try_boot`].
     pub async fn boot(self) -> Node {
-        self.try_boot().await.unwrap_or_else(|e| panic!("{e}"))
+        let boot = Box::pin(self.try_boot());
+        boot.await.unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// Boots, or answers why not.
@@ -78,7 +79,8 @@ impl Kit {
             logs,
             scope,
         } = self;
-        let boot = builder.boot();
+        // On the heap: unoptimised, a boot inside a test's own future overflows the stack of its thread.
+        let boot = Box::pin(builder.boot());
         let runtime = scope.run(logs.record(boot)).await?;
         Ok(Node {
             runtime: Some(runtime),

@@ -309,7 +309,13 @@ impl World {
     }
 
     pub async fn boot(db: &TestDb, shared: Arc<Shared>, clock: Arc<VirtualClock>) -> Self {
-        Self::boot_with(db, shared, clock, AutomationPlugin::default()).await
+        Box::pin(Self::boot_with(
+            db,
+            shared,
+            clock,
+            AutomationPlugin::default(),
+        ))
+        .await
     }
 
     /// Boots with an engine of other settings.

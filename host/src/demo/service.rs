@@ -4,14 +4,21 @@ use anyhow::Context;
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use plugin_api::{Clock, Ts};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// When the service fails, counted from its start.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
     /// Healthy until then.
     pub after: Duration,
-    /// Down for so long.
+    /// Down for so long, unless [`Service::recover`] ends it sooner.
     pub lasting: Duration,
 }
 
@@ -19,14 +26,14 @@ pub struct Outage {
 pub struct Service {
     /// Where it listens.
     pub address: SocketAddr,
-    down_from: Ts,
-    down_until: Ts,
+    plan: Arc<Plan>,
 }
 
 struct Plan {
     clock: Arc<dyn Clock>,
     down_from: Ts,
     down_until: Ts,
+    recovered: AtomicBool,
 }
 
 impl Service {
@@ -42,29 +49,34 @@ impl Service {
             clock,
             down_from,
             down_until,
+            recovered: AtomicBool::new(false),
         });
-        let app = Router::new().route("/health", get(health)).with_state(plan);
+        let app = Router::new()
+            .route("/health", get(health))
+            .with_state(plan.clone());
         plugin_api::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!(%error, "The demo's web service stopped.");
             }
         });
-        Ok(Self {
-            address,
-            down_from,
-            down_until,
-        })
+        Ok(Self { address, plan })
     }
 
     /// When the outage begins and ends.
     pub fn outage(&self) -> (Ts, Ts) {
-        (self.down_from, self.down_until)
+        (self.plan.down_from, self.plan.down_until)
+    }
+
+    /// Ends the outage for good.
+    pub fn recover(&self) {
+        self.plan.recovered.store(true, Ordering::Relaxed);
     }
 }
 
 async fn health(State(plan): State<Arc<Plan>>) -> (StatusCode, Json<Value>) {
     let now = plan.clock.now();
-    if now >= plan.down_from && now < plan.down_until {
+    let recovered = plan.recovered.load(Ordering::Relaxed);
+    if !recovered && now >= plan.down_from && now < plan.down_until {
         (
             StatusCode::SERVICE_UNAVAILABLE,
             Json(json!({"status": "down"})),

@@ -107,6 +107,8 @@ fn an_unreachable_database_is_named_without_its_password() {
     let url = format!("postgres://u:hunter2@{}/x", free_address());
     let out = run(&[
         "serve",
+        "--listen",
+        "127.0.0.1:0",
         "--data-dir",
         dir.path().to_str().expect("UTF-8"),
         "--database-url",
@@ -129,7 +131,15 @@ fn a_database_that_says_nothing_is_given_up_soon() {
     let url = format!("postgres://u@{address}/x");
     let folder = dir.path().to_str().expect("UTF-8");
     refused(
-        &["serve", "--data-dir", folder, "--database-url", &url],
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+            folder,
+            "--database-url",
+            &url,
+        ],
         &["no answer within 5 s", "postgres://u@127.0.0.1"],
     );
 }

@@ -1,7 +1,7 @@
 //! `serve`, killed with SIGKILL at a random moment of the demo story and started again, finishes the
 //! story: one incident, resolved once. Ten moments on each database.
 
-use crate::support::{Server, Store, begin_story, end_story};
+use crate::support::{Server, Store, begin_story, end_story, recover};
 use plugin_api::{Clock, SystemClock};
 use signalbox::demo::Outage;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use test_kit::TestDb;
 
 const OUTAGE: Outage = Outage {
     after: Duration::from_secs(3),
-    lasting: Duration::from_secs(10),
+    lasting: Duration::from_secs(600),
 };
 /// From applying the examples to the resolved incident.
 const STORY_MS: u64 = 20_000;
@@ -25,12 +25,16 @@ async fn story(store: Store, moment: u64) {
         Store::Postgres(db) => Some(db.url().to_owned()),
     };
     let mut server = Server::start(&dir.path().join("data"), url).await;
-    let _service = begin_story(&server.client(), OUTAGE).await;
-    SystemClock::new()
-        .sleep(Duration::from_millis(moment))
-        .await;
-    server.kill();
-    server.spawn().await;
+    let client = server.client();
+    let service = begin_story(&client, OUTAGE).await;
+    let killing = async {
+        SystemClock::new()
+            .sleep(Duration::from_millis(moment))
+            .await;
+        server.kill();
+        server.spawn().await;
+    };
+    futures::join!(killing, recover(&client, &service, LIMIT));
     end_story(&server, LIMIT).await;
     assert!(
         server.stop(),

@@ -156,6 +156,20 @@ pub async fn begin_story(client: &Client, outage: Outage) -> Service {
     service
 }
 
+/// Ends the outage once its incident is open, however slow the machine is, and not before 10 s of it.
+pub async fn recover(client: &Client, service: &Service, limit: Duration) {
+    let clock = SystemClock::new();
+    let soonest = service.outage().0.plus_millis(10_000);
+    let opened = async || {
+        demo::snapshot(client)
+            .await
+            .is_ok_and(|s| !s.incidents.is_empty())
+    };
+    eventually_within(limit, opened, "an incident has been opened").await;
+    clock.sleep_until(soonest).await;
+    service.recover();
+}
+
 /// Waits until the story has ended and checks that it ended as it must: one incident, resolved once.
 pub async fn end_story(server: &Server, limit: Duration) {
     let client = server.client();

@@ -1,6 +1,6 @@
 //! Two nodes on one Postgres share the work of the demo; either can be killed.
 
-use crate::support::{Server, begin_story, end_story};
+use crate::support::{Server, begin_story, end_story, recover};
 use plugin_api::{Clock, SystemClock};
 use signalbox::demo::Outage;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use test_kit::{TestDb, eventually_within};
 
 const OUTAGE: Outage = Outage {
     after: Duration::from_secs(3),
-    lasting: Duration::from_secs(10),
+    lasting: Duration::from_secs(600),
 };
 const LIMIT: Duration = Duration::from_secs(150);
 
@@ -26,7 +26,7 @@ async fn killing(first: bool) {
         std::fs::copy(one_dir.join(file), two_dir.join(file)).expect(file);
     }
     let mut two = Server::start(&two_dir, Some(db.url().to_owned())).await;
-    let _service = begin_story(&one.client(), OUTAGE).await;
+    let service = begin_story(&one.client(), OUTAGE).await;
     let clock = SystemClock::new();
     let killing_at = clock.now().plus_millis(8_000);
     let worked = async |node: &Server| {
@@ -47,6 +47,7 @@ async fn killing(first: bool) {
         two.kill();
         one
     };
+    recover(&left.client(), &service, LIMIT).await;
     end_story(&left, LIMIT).await;
 }
 
