@@ -35,7 +35,7 @@ impl std::ops::Deref for Program {
 }
 
 impl Program {
-    fn new(compiled: CompiledDefinition) -> Self {
+    pub(crate) fn new(compiled: CompiledDefinition) -> Self {
         Self {
             reads: Reads::of(&compiled),
             compiled,

@@ -32,11 +32,14 @@ mod dwell;
 mod engine;
 mod fire;
 mod gates;
+pub mod guards;
 mod manual;
 mod plugin;
 mod retention;
 mod scope;
 mod shared;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod stage;
 pub mod store;
 mod sweep;

@@ -11,6 +11,7 @@ mod migrate;
 mod new_plugin;
 mod postgres;
 mod shell;
+mod sim;
 mod test;
 mod tidy;
 
@@ -53,6 +54,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Play schedules of the simulator: `--minutes N`, `--seed S`, `--replay S`, `--guards N`.
+    Sim {
+        /// Passed on to the simulator.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Make a plugin that compiles, is tested and runs in the host.
     NewPlugin {
         /// Lower-case words joined by `-`, such as `status-page`.
@@ -77,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test { args } => test::run(&args),
         Command::Ci { steps } => ci::run(&steps),
+        Command::Sim { args } => sim::run(&args),
         Command::Tidy => tidy::run(),
         Command::Migrate { command } => migrate::run(&command),
         Command::Bench { args } => bench::run(&args),

@@ -6,7 +6,11 @@ use super::{
     rows::*,
     sql,
 };
-use crate::{drive::LeaseTimes, walk::decide::Rest};
+use crate::{
+    drive::LeaseTimes,
+    guards::{self, Guard},
+    walk::decide::Rest,
+};
 use automation_core::RunId;
 use plugin_api::{
     Doc, Text, Ts, Tx,
@@ -59,6 +63,20 @@ pub struct Applier {
     pub lease: LeaseTimes,
 }
 
+/// What becomes of a commit: `alive` when its fence holds, or its run was made or begun by it;
+/// `fired` when a lock of the run carries a mark that this commit does not consume.
+pub fn verdict(fence: &Fence, rest: &Rest, alive: bool, fired: bool) -> Verdict {
+    match (fence, rest) {
+        (Fence::Epoch(_) | Fence::Turn(_), _) if !alive => Verdict::Lost,
+        (Fence::New(_), _) if !alive => Verdict::Duplicate,
+        (_, Rest::Pending) => Verdict::Queued,
+        (_, Rest::Finished { .. }) => Verdict::Finished,
+        (_, Rest::Walking) => Verdict::Held,
+        (_, Rest::Suspended) if fired && !guards::taken_out(Guard::FiredAtRest) => Verdict::Fired,
+        (_, Rest::Suspended) => Verdict::Resting,
+    }
+}
+
 impl Applier {
     /// Writes the commits inside `tx`; one verdict each, in order.
     pub async fn apply(
@@ -78,15 +96,7 @@ impl Applier {
         let fired = fired_runs(tx, commits, &held).await?;
         let verdicts: Vec<Verdict> = commits
             .iter()
-            .map(|c| match (&c.fence, &c.rest) {
-                (Fence::Epoch(_) | Fence::Turn(_), _) if !alive(c) => Verdict::Lost,
-                (_, Rest::Pending) => Verdict::Queued,
-                (Fence::New(_), _) if !alive(c) => Verdict::Duplicate,
-                (_, Rest::Finished { .. }) => Verdict::Finished,
-                (_, Rest::Walking) => Verdict::Held,
-                (_, Rest::Suspended) if fired.contains(&c.head.run_id) => Verdict::Fired,
-                (_, Rest::Suspended) => Verdict::Resting,
-            })
+            .map(|c| verdict(&c.fence, &c.rest, alive(c), fired.contains(&c.head.run_id)))
             .collect();
         let live: Vec<(&RunCommit, Verdict)> = commits
             .iter()
@@ -228,7 +238,7 @@ async fn start_pending(tx: &mut Tx, commits: &[RunCommit]) -> Result<Vec<RunId>,
 }
 
 /// Status, code and end of a run after its first decision.
-fn begun(rest: &Rest, at: Ts) -> (&'static str, Option<String>, Option<Ts>) {
+pub(crate) fn begun(rest: &Rest, at: Ts) -> (&'static str, Option<String>, Option<Ts>) {
     match rest {
         Rest::Pending => ("pending", None, None),
         Rest::Walking => ("running", None, None),

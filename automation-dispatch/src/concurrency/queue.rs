@@ -150,7 +150,7 @@ async fn begin_turns(
         let key = record.context_key.as_deref();
         base.live = scope::for_program(shared, &program, key, &locals, &base).await;
         begun.push(begin(
-            shared,
+            &**shared,
             now,
             Beginning {
                 head: RunHead::of(&record),

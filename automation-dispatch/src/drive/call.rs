@@ -1,7 +1,9 @@
 //! Calling a provider: what an action is given, and how its answer comes back.
 
+use super::world::Calling;
 use crate::{
     commit::RunHead,
+    guards::{self, Guard},
     shared::Shared,
     store::artifacts,
     walk::{
@@ -23,8 +25,9 @@ use std::{
 };
 
 /// What a call needs to know of its run.
-pub(super) struct RunFacts {
+pub struct RunFacts {
     pub head: RunHead,
+    pub epoch: i64,
     pub base: Arc<Base>,
     pub locals: Locals,
     pub cancel: Cancel,
@@ -32,7 +35,7 @@ pub(super) struct RunFacts {
 }
 
 /// A line that an action wrote to the run log.
-pub(super) struct Line {
+pub struct Line {
     pub at: Ts,
     pub path: String,
     pub level: &'static str,
@@ -41,7 +44,7 @@ pub(super) struct Line {
 
 /// Lines not yet committed; they are written, masked, with the run's next commit.
 #[derive(Clone, Default)]
-pub(super) struct Lines(Arc<Mutex<Vec<Line>>>);
+pub struct Lines(Arc<Mutex<Vec<Line>>>);
 
 impl Lines {
     pub fn is_empty(&self) -> bool {
@@ -79,45 +82,40 @@ impl RunLog for Log {
     }
 }
 
-/// Performs one provider call. Whatever happens comes back as an event.
-pub(super) async fn call(
-    shared: Arc<Shared>,
-    run: RunFacts,
-    path: String,
-    action: String,
-    config: Value,
-    attempt: u32,
-) -> Event {
-    let outcome = match shared.registries.action(&action) {
-        Some(registered) => perform(&shared, run, &path, &registered, config, attempt).await,
+/// Performs one provider call. Whatever happens comes back as an event; none: it did not begin.
+pub(super) async fn call(shared: Arc<Shared>, run: RunFacts, call: Calling) -> Option<Event> {
+    let outcome = match shared.registries.action(&call.action) {
+        Some(registered) => perform(&shared, run, &call, &registered).await?,
         // It was there when the step began: the plugin has gone since.
-        None => CallOutcome::Broken(format!("no plugin offers the action {action} any more")),
+        None => {
+            let action = &call.action;
+            CallOutcome::Broken(format!("no plugin offers the action {action} any more"))
+        }
     };
-    Event::Called {
-        path,
-        attempt,
+    Some(Event::Called {
+        path: call.path,
+        attempt: call.attempt,
         outcome,
-    }
+    })
 }
 
 async fn perform(
     shared: &Arc<Shared>,
     run: RunFacts,
-    path: &str,
+    call: &Calling,
     action: &Registered<ActionDef>,
-    config: Value,
-    attempt: u32,
-) -> CallOutcome {
-    let config = match action.config.migrate_assuming_v1(config) {
+) -> Option<CallOutcome> {
+    let config = match action.config.migrate_assuming_v1(call.config.clone()) {
         Ok(config) => config,
-        Err(e) => return CallOutcome::InvalidConfig(e.to_string()),
+        Err(e) => return Some(CallOutcome::InvalidConfig(e.to_string())),
     };
     let wanted = || !run.cancel.is_cancelled();
     let read = || consumed(shared, &run.head, action);
     let consumed = match super::patiently(&*shared.clock, wanted, read).await {
         Ok(consumed) => consumed,
         Err(e) => {
-            return CallOutcome::Broken(format!("consumed artifacts cannot be read: {e}"));
+            let broken = format!("consumed artifacts cannot be read: {e}");
+            return Some(CallOutcome::Broken(broken));
         }
     };
     let RunHead {
@@ -126,6 +124,12 @@ async fn perform(
         ref context_key,
         ref cause,
     } = run.head;
+    // The last moment before it begins: the run may have been cancelled or taken over since it was
+    // decided, while artifacts were read or this process stood still.
+    let clock = &*shared.clock;
+    if !guards::taken_out(Guard::ActsInTime) && !shared.drivers.may_act(run_id, run.epoch, clock) {
+        return None;
+    }
     let cx = ActionCx {
         consumed,
         scope: ActionScope {
@@ -137,12 +141,12 @@ async fn perform(
         run_id,
         automation_id,
         context_key: context_key.clone(),
-        step_path: path.to_owned(),
-        idempotency_key: format!("{run_id}:{path}"),
-        attempt,
+        step_path: call.path.clone(),
+        idempotency_key: format!("{run_id}:{}", call.path),
+        attempt: call.attempt,
         log: Arc::new(Log {
             lines: run.logs.clone(),
-            path: path.to_owned(),
+            path: call.path.clone(),
             clock: shared.clock.clone(),
         }),
         services: shared.services.for_consumer(action.owner.clone()),
@@ -156,7 +160,7 @@ async fn perform(
     let answer = AssertUnwindSafe(context.scope(action.action.execute(config, &cx)))
         .catch_unwind()
         .await;
-    match answer {
+    Some(match answer {
         Ok(Ok(result)) => {
             let artifact_error = match (&result.artifact, &action.produces) {
                 (Some(data), Some(local)) => {
@@ -171,7 +175,7 @@ async fn perform(
         }
         Ok(Err(e)) => CallOutcome::InvalidConfig(e.to_string()),
         Err(_) => CallOutcome::Broken(format!("the action {} panicked", action.id)),
-    }
+    })
 }
 
 /// `{id, event, actor, payload}`: without the alias that only expressions know.

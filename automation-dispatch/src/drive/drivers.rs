@@ -133,7 +133,7 @@ impl Drivers {
         })
     }
 
-    pub(super) fn enter(
+    pub(crate) fn enter(
         &self,
         run: RunId,
         epoch: i64,
@@ -175,7 +175,7 @@ impl Drivers {
         Some((stopped, cancel, nudge))
     }
 
-    pub(super) fn leave(&self, run: RunId, epoch: i64) {
+    pub(crate) fn leave(&self, run: RunId, epoch: i64) {
         let mut live = self.live();
         if live.get(&run).is_some_and(|h| h.epoch == epoch) {
             live.remove(&run);
@@ -239,14 +239,14 @@ impl Drivers {
     }
 
     /// Leases to renew: of every driver that was not told to stop.
-    pub(super) fn held(&self) -> Vec<(RunId, i64)> {
+    pub(crate) fn held(&self) -> Vec<(RunId, i64)> {
         let live = self.live();
         let going = live.iter().filter(|(_, h)| !h.stopped());
         going.map(|(run, h)| (*run, h.epoch)).collect()
     }
 
     /// These are still held, as a statement that began at `proof` has shown.
-    pub(super) fn renewed(&self, kept: &[(RunId, i64)], proof: Proof) {
+    pub(crate) fn renewed(&self, kept: &[(RunId, i64)], proof: Proof) {
         let mut live = self.live();
         for (run, epoch) in kept {
             if let Some(handle) = live.get_mut(run)

@@ -13,6 +13,7 @@ mod patience;
 mod renew;
 mod task;
 mod times;
+mod world;
 
 pub use drivers::Drivers;
 pub use lease::{ALL, Acquired, acquire, release_dead};
@@ -21,6 +22,13 @@ pub use renew::keep;
 pub(crate) use task::internal_error;
 pub use task::{First, LiveRun, base_of};
 pub use times::{LeaseTimes, Proof};
+pub(crate) use world::World;
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use {
+    call::RunFacts,
+    task::drive,
+    world::{Calling, Looking},
+};
 
 use crate::shared::Shared;
 use plugin_api::{Ts, db::DbError, fail};

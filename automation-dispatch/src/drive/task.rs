@@ -1,11 +1,13 @@
 //! The task of one walking run.
 
-use super::call;
+use super::{
+    call,
+    world::{Calling, Looking, World},
+};
 use crate::{
     automations::Program,
     commit::{Fence, RunCommit, RunHead, Verdict, build::BuildCx},
-    concurrency::queue,
-    shared::Shared,
+    guards::{self, Guard},
     store::runs::RunRecord,
     walk::{
         decide::{self, Act, Cx, Decision, Event, Rest, Write},
@@ -14,7 +16,7 @@ use crate::{
     },
 };
 use automation_core::{LockId, RunId, registry::Cancel};
-use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -50,8 +52,8 @@ pub enum First {
 }
 
 /// Drives a run until it rests, ends, or is lost.
-pub(super) async fn drive(
-    shared: Arc<Shared>,
+pub(crate) async fn drive<W: World>(
+    world: Arc<W>,
     run: LiveRun,
     mut stopped: watch::Receiver<bool>,
     cancel: Cancel,
@@ -59,9 +61,9 @@ pub(super) async fn drive(
 ) {
     let (id, epoch) = (run.head.run_id, run.epoch);
     // The run's secrets live until its driver ends, not until its status changes (`dispatch §20`).
-    let secrets = shared.secrets.guard(id.uuid().as_u128());
+    let secrets = world.secrets(id);
     let mut driver = Driver {
-        shared: shared.clone(),
+        world: world.clone(),
         run,
         cancel,
         nudge,
@@ -77,20 +79,20 @@ pub(super) async fn drive(
         }
         () = driver.run() => {}
     }
-    shared.drivers.leave(id, epoch);
+    world.leave(id, epoch);
     if driver.flight.is_empty() {
         return;
     }
     // A call in flight is not aborted, only told; its result is discarded (`dispatch §15`).
     let mut flight = driver.flight;
-    plugin_api::spawn(async move {
+    world.spawn(Box::pin(async move {
         while flight.next().await.is_some() {}
         drop(secrets);
-    });
+    }));
 }
 
-struct Driver {
-    shared: Arc<Shared>,
+struct Driver<W> {
+    world: Arc<W>,
     run: LiveRun,
     cancel: Cancel,
     /// Told when a lock of the run was fired while this driver holds it.
@@ -101,14 +103,17 @@ struct Driver {
     logs: call::Lines,
     /// The lock whose firing was decided last.
     last_fired: Option<LockId>,
-    flight: FuturesUnordered<BoxFuture<'static, Event>>,
+    flight: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
 }
 
-impl Driver {
+impl<W: World> Driver<W> {
     async fn run(&mut self) {
         let first = std::mem::replace(&mut self.run.first, First::Recover);
         let goes_on = match first {
-            First::Acts(acts) => self.act(acts),
+            First::Acts(acts) => {
+                self.perform(acts);
+                true
+            }
             First::Recover => self.step(Event::Recovered).await,
             First::Fired => self.fired().await,
         };
@@ -119,8 +124,9 @@ impl Driver {
             let mixed = self.run.walk.rests_in_part();
             let goes_on = tokio::select! {
                 biased;
-                event = self.flight.next() => match event {
+                event = self.flight.next() => match event.flatten() {
                     Some(event) => self.step(event).await,
+                    // Nothing is left to do, or nothing may be begun any more.
                     None => return,
                 },
                 // One branch rests while another one walks: its wait need not last until that ends.
@@ -142,15 +148,21 @@ impl Driver {
             let must_commit = decided.must_commit();
             self.pending.append(&mut decided.writes);
             if !must_commit && self.logs.is_empty() {
-                return self.act(decided.then);
+                self.perform(decided.then);
+                return true;
+            }
+            if guards::taken_out(Guard::CommitBeforeAct) {
+                let acts = std::mem::take(&mut decided.then);
+                self.perform(acts);
             }
             match self.commit(decided.rest.clone()).await {
                 Some(Verdict::Held) => {
-                    if self.shared.drivers.is_closing() {
+                    if self.world.is_closing() {
                         // A checkpoint is reached; whoever takes the lease over recovers from it.
                         return false;
                     }
-                    return self.act(decided.then);
+                    self.perform(decided.then);
+                    return true;
                 }
                 Some(Verdict::Fired) => match self.next_fired().await {
                     Some(event) => decided = self.decide(event),
@@ -171,14 +183,7 @@ impl Driver {
 
     /// The oldest fired lock that the tree still waits for.
     async fn next_fired(&mut self) -> Option<Event> {
-        let (shared, id) = (self.shared.clone(), self.id());
-        // Whoever may not drive any more is stopped here too.
-        let found = super::patiently(
-            &*shared.clock,
-            || true,
-            async || Ok(crate::waits::oldest_fired(&shared, id).await?),
-        );
-        match found.await {
+        match self.world.oldest_fired(self.id()).await {
             Ok(event) => {
                 if let Some(Event::Fired { lock, .. }) = &event {
                     // It is still there although it was decided: the tree does not wait for it, so
@@ -203,17 +208,17 @@ impl Driver {
     /// A panic in a decision fails the run: it must never stay `running` because a step threw
     /// (`dispatch §9.6`).
     fn decide(&mut self, event: Event) -> Decision {
-        let shared = &self.shared;
-        let ids = || shared.clock.new_uuid();
+        let world = &self.world;
+        let ids = || world.uuid();
         let cx = Cx {
             program: &self.run.program,
-            registries: &shared.registries,
-            filters: &shared.filters,
+            registries: world.registries(),
+            filters: world.filters(),
             context_key: self.run.head.context_key.as_deref(),
             base: &self.run.base,
-            now: shared.clock.now(),
+            now: world.now(),
             ids: &ids,
-            step_budget: shared.limits.steps,
+            step_budget: world.step_budget(),
         };
         let walk = &mut self.run.walk;
         catch_unwind(AssertUnwindSafe(|| decide::decide(walk, event, &cx))).unwrap_or_else(|_| {
@@ -223,10 +228,10 @@ impl Driver {
     }
 
     async fn commit(&mut self, rest: Rest) -> Option<Verdict> {
-        let shared = &self.shared;
-        let ids = || shared.clock.new_uuid();
-        let now = shared.clock.now();
-        let masks = shared.secrets.set(self.run.head.run_id.uuid().as_u128());
+        let world = &self.world;
+        let ids = || world.uuid();
+        let now = world.now();
+        let masks = world.masks(self.run.head.run_id);
         let cut_short = match rest {
             Rest::Finished {
                 code: Some("internal_error"),
@@ -262,28 +267,20 @@ impl Driver {
         commit.close_open = cut_short;
         for line in self.logs.take() {
             commit.log(
-                shared.clock.new_uuid(),
+                world.uuid(),
                 line.at,
                 Some(line.path),
                 line.level,
                 masks.mask_text(line.message),
             );
         }
-        match shared.committer.commit(commit.clone()).await {
+        match world.commit(commit).await {
             Ok(verdict) => {
-                crate::announce::committed(shared, &commit, verdict);
                 match verdict {
                     Verdict::Lost => {
                         tracing::debug!(run_id = %self.run.head.run_id, "The run was cancelled, deleted or taken over; its driver stops.");
                     }
-                    Verdict::Finished => {
-                        shared
-                            .secrets
-                            .drop_run(self.run.head.run_id.uuid().as_u128());
-                        let automation = self.run.head.automation_id;
-                        queue::ended(shared, automation, &self.run.program);
-                        tracing::info!(run_id = %self.run.head.run_id, automation_id = %self.run.head.automation_id, "A run has ended.");
-                    }
+                    Verdict::Finished => world.finished(&self.run),
                     _ => self.run.resumed = false,
                 }
                 Some(verdict)
@@ -295,25 +292,9 @@ impl Driver {
         }
     }
 
-    /// Performs acts, unless the lease may have run out since it was last known to be held: somebody
-    /// else may then be walking this run. False: the driver is done with it.
-    fn act(&mut self, acts: Vec<Act>) -> bool {
-        let shared = &self.shared;
-        let holds = acts.is_empty()
-            || shared
-                .drivers
-                .may_act(self.id(), self.run.epoch, &*shared.clock);
-        if holds {
-            self.perform(acts);
-        }
-        holds
-    }
-
     fn perform(&mut self, acts: Vec<Act>) {
         for act in acts {
-            let shared = self.shared.clone();
-            let (head, base) = (self.run.head.clone(), self.run.base.clone());
-            let future: BoxFuture<'static, Event> = match act {
+            let future: BoxFuture<'static, Option<Event>> = match act {
                 Act::Call {
                     path,
                     action,
@@ -322,36 +303,32 @@ impl Driver {
                     locals,
                 } => {
                     let facts = call::RunFacts {
-                        head,
-                        base,
+                        head: self.run.head.clone(),
+                        epoch: self.run.epoch,
+                        base: self.run.base.clone(),
                         locals,
                         cancel: self.cancel.clone(),
                         logs: self.logs.clone(),
                     };
-                    Box::pin(call::call(shared, facts, path, action, config, attempt))
+                    let calling = Calling {
+                        path,
+                        action,
+                        config,
+                        attempt,
+                    };
+                    self.world.call(facts, calling)
                 }
                 Act::Read {
                     path,
                     guard,
                     locals,
                 } => {
-                    let program = self.run.program.clone();
-                    Box::pin(async move {
-                        if guard {
-                            // Between the committed lock and its guard a test lets the world move.
-                            let _ = plugin_api::fail::point("dispatch.wait.guard").await;
-                        }
-                        let live = crate::waits::read_for(
-                            &shared,
-                            &program,
-                            &path,
-                            &base,
-                            &locals,
-                            head.context_key.as_deref(),
-                        )
-                        .await;
-                        Event::Read { path, live }
-                    })
+                    let look = Looking {
+                        path,
+                        guard,
+                        locals,
+                    };
+                    Box::pin(self.world.read(&self.run, look).map(Some))
                 }
             };
             self.flight.push(future);

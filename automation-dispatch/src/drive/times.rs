@@ -75,6 +75,13 @@ pub struct Proof {
 }
 
 impl Proof {
+    /// Of an instant that is known: in the simulator, whose clocks are one.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn of(at: Ts) -> Self {
+        let monotonic = Duration::from_millis(at.millis().unsigned_abs());
+        Self { at, monotonic }
+    }
+
     /// To be read before a statement that takes or renews leases.
     pub fn now(clock: &dyn Clock) -> Self {
         // The monotonic reading first: a pause between the two then costs time, not safety.

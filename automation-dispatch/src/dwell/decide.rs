@@ -1,6 +1,7 @@
 //! Whether an expired dwell becomes a run (`dispatch §6.2–6.3`), and whether an armed one still
 //! stands (`§6.4`). Pure: what must be read has been read.
 
+use automation_core::compiled::CompiledTrigger;
 use plugin_api::Ts;
 
 /// What current state says of the thing a dwell was armed on.
@@ -64,6 +65,16 @@ pub fn equality(armed: Option<&str>, current: Option<&str>, since: Option<Ts>) -
         (Some(a), Some(c)) if a == c => Standing::Holds { since },
         (Some(_), _) => Standing::Over,
     }
+}
+
+/// The position of the trigger that armed a dwell – effective id, event and hash – if it is still
+/// as it was.
+pub fn armed_trigger(
+    triggers: &[CompiledTrigger],
+    (id, event, hash): (&str, &str, &str),
+) -> Option<usize> {
+    let same = |t: &CompiledTrigger| t.id == id && t.event == event && t.hash == hash;
+    triggers.iter().position(same)
 }
 
 #[cfg(test)]

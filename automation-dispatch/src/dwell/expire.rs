@@ -91,9 +91,8 @@ pub async fn expire(
 /// The enabled automation and the position of its unchanged trigger.
 fn armed_trigger(shared: &Shared, dwell: &Dwell) -> Option<(Arc<Automation>, usize)> {
     let automation = shared.automations.enabled(dwell.automation_id)?;
-    let at = automation.program.triggers.iter().position(|t| {
-        t.id == dwell.trigger_id && t.event == dwell.event_id && t.hash == dwell.trigger_hash
-    })?;
+    let armed = (&*dwell.trigger_id, &*dwell.event_id, &*dwell.trigger_hash);
+    let at = super::decide::armed_trigger(&automation.program.triggers, armed)?;
     Some((automation, at))
 }
 

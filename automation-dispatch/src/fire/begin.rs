@@ -5,7 +5,7 @@ use crate::{
     automations::Program,
     commit::{Fence, RunCommit, RunHead, Verdict, build::BuildCx},
     concurrency::queue,
-    drive::{self, LiveRun, Proof, internal_error},
+    drive::{self, LiveRun, Proof, World, internal_error},
     shared::Shared,
     walk::{
         decide::{Act, Cx, Event, Rest, decide},
@@ -33,49 +33,49 @@ pub struct Beginning {
 
 /// A run with its first decision.
 pub struct Begun {
-    commit: RunCommit,
-    program: Arc<Program>,
-    walk: Walk,
-    base: Base,
-    acts: Vec<Act>,
+    pub(crate) commit: RunCommit,
+    pub(crate) program: Arc<Program>,
+    pub(crate) walk: Walk,
+    pub(crate) base: Base,
+    pub(crate) acts: Vec<Act>,
 }
 
 /// Makes the first decision of a run.
-pub fn begin(shared: &Shared, now: Ts, new: Beginning) -> Begun {
-    let ids = || shared.clock.new_uuid();
+pub fn begin(world: &impl World, now: Ts, new: Beginning) -> Begun {
+    let ids = || world.uuid();
     let mut walk = Walk::new();
     let cx = Cx {
         program: &new.program,
-        registries: &shared.registries,
-        filters: &shared.filters,
+        registries: world.registries(),
+        filters: world.filters(),
         context_key: new.head.context_key.as_deref(),
         base: &new.base,
         now,
         ids: &ids,
-        step_budget: shared.limits.steps,
+        step_budget: world.step_budget(),
     };
     let decision = catch_unwind(AssertUnwindSafe(|| decide(&mut walk, Event::Start, &cx)))
         .unwrap_or_else(|_| internal_error());
-    let mut begun = commit(shared, now, new, walk, decision.writes, decision.rest);
+    let mut begun = commit(world, now, new, walk, decision.writes, decision.rest);
     begun.acts = decision.then;
     begun
 }
 
 /// A run that waits for its turn: a row and nothing else.
-pub fn wait(shared: &Shared, now: Ts, new: Beginning) -> Begun {
-    commit(shared, now, new, Walk::new(), Vec::new(), Rest::Pending)
+pub fn wait(world: &impl World, now: Ts, new: Beginning) -> Begun {
+    commit(world, now, new, Walk::new(), Vec::new(), Rest::Pending)
 }
 
 fn commit(
-    shared: &Shared,
+    world: &impl World,
     now: Ts,
     new: Beginning,
     walk: Walk,
     writes: Vec<crate::walk::decide::Write>,
     rest: Rest,
 ) -> Begun {
-    let ids = || shared.clock.new_uuid();
-    let masks = shared.secrets.set(new.head.run_id.uuid().as_u128());
+    let ids = || world.uuid();
+    let masks = world.masks(new.head.run_id);
     let cx = BuildCx {
         now,
         ids: &ids,

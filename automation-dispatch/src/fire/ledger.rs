@@ -20,6 +20,11 @@ impl LedgerKey {
             text: format!("{automation}|{trigger}|{occurrence}").replace('\0', "\u{2400}"),
         }
     }
+    /// The automation it is about.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn automation(&self) -> AutomationId {
+        self.automation
+    }
     /// As stored; also the run's `dedup_key`.
     pub fn text(&self) -> &str {
         &self.text
@@ -62,7 +67,7 @@ impl Decision {
         })
     }
 
-    fn run(self) -> Option<RunId> {
+    pub(crate) fn run(self) -> Option<RunId> {
         match self {
             Decision::RunStarted(run) | Decision::RunQueued(run) => Some(run),
             _ => None,
@@ -70,7 +75,7 @@ impl Decision {
     }
 
     /// What the window gate said, where it is what decided.
-    fn window_fired(self) -> Option<i64> {
+    pub(crate) fn window_fired(self) -> Option<i64> {
         match self {
             Decision::WindowHeld => Some(0),
             Decision::WindowPassed => Some(1),

@@ -7,12 +7,20 @@
 //! begins with the first action's call.
 
 mod begin;
+pub(crate) mod decide;
 pub(crate) mod ledger;
 mod start;
 
 pub use begin::{Beginning, begin, launch};
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use begin::{Begun, wait};
+pub use decide::Started;
 pub use ledger::{Decision, LedgerKey};
-pub use start::{Candidate, Started, start};
+pub use start::{Candidate, start};
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use start::{beginning, bucket, bucket_of};
+
+use decide::Outcome;
 
 use crate::{
     automations::Automation,
@@ -103,14 +111,14 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Resu
         noes.extend(why::gate_said_no(&j.firing, &j.verdict, &mut j.base, now));
         let automation = &j.firing.automation;
         let trigger = &automation.program.triggers[j.firing.trigger];
-        match j.verdict {
-            Verdict::Arm { millis } => arms.push(dwell::Arm {
+        match decide::outcome(&j.verdict, trigger) {
+            Outcome::Arm(millis) => arms.push(dwell::Arm {
                 key: j.key,
                 firing: j.firing,
                 payload: j.payload,
                 fire_at: now.plus_millis(millis),
             }),
-            Verdict::Pass => candidates.push(Candidate {
+            Outcome::Start => candidates.push(Candidate {
                 cooldown_ms: cooldown(shared, automation, trigger, &j.base, now),
                 automation: automation.clone(),
                 trigger_id: trigger.id.clone(),
@@ -125,18 +133,9 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Resu
                 gated: true,
                 base: j.base,
             }),
-            Verdict::ConditionFalse { .. } | Verdict::ConditionError { .. } => {
-                decisions.push((j.key, Decision::ConditionsFailed));
-            }
-            Verdict::WindowHeld { .. } => decisions.push((j.key, Decision::WindowHeld)),
-            // Counted, so a redelivery must not count it again.
-            Verdict::InvalidFor(_) if trigger.window.is_some() => {
-                decisions.push((j.key, Decision::WindowPassed));
-            }
-            ref v if v.is_own_no() && trigger.dwell.is_some() => {
-                dwell::own_gate_said_no(shared, tx, &j.firing).await?;
-            }
-            _ => {}
+            Outcome::Record(decision) => decisions.push((j.key, decision)),
+            Outcome::OwnNo => dwell::own_gate_said_no(shared, tx, &j.firing).await?,
+            Outcome::Nothing => {}
         }
     }
     let fresh = ledger::write(tx, now, &decisions).await?;
@@ -171,7 +170,7 @@ pub fn cooldown(
 }
 
 /// The scope of a trigger: nothing of a run.
-fn view(base: &Base) -> View<'_> {
+pub(crate) fn view(base: &Base) -> View<'_> {
     let empty = scope::nothing();
     View {
         base,

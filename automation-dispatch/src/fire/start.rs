@@ -4,16 +4,14 @@
 
 use super::{
     begin::{Beginning, begin, launch},
+    decide::{self, Seek, Started},
     ledger::{self, Decision, LedgerKey},
 };
 use crate::{
     automations::Automation,
     cancel,
     commit::{Fence, NewRun, RunHead},
-    concurrency::{
-        self, Bucket, Cooling, Occupancy,
-        decide::{Admission, admit, bucket_key, loops},
-    },
+    concurrency::{self, Bucket, Cooling, Occupancy, decide::bucket_key},
     drive, scope,
     shared::Shared,
     walk::view::Base,
@@ -22,10 +20,7 @@ use crate::{
 use automation_core::{RunId, definition::ConcurrencyScope};
 use plugin_api::{Actor, Cause, Ts, Tx, fail, queue::JobError};
 use serde_json::Value;
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 /// A run that may start.
 pub struct Candidate {
@@ -55,31 +50,6 @@ pub struct Candidate {
     pub gated: bool,
     /// The trigger scope; live state is read anew.
     pub base: Base,
-}
-
-/// What became of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Started {
-    /// A run was created.
-    Run(RunId),
-    /// A run was created and waits for its turn.
-    Queued {
-        /// The run.
-        run: RunId,
-        /// Pending runs before it.
-        ahead: u64,
-    },
-    /// Its bucket refused it.
-    Refused,
-    /// Its own automation led to it.
-    Loop,
-    /// Its trigger cools down.
-    Cooldown {
-        /// When it may fire again.
-        until: Ts,
-    },
-    /// It was decided before.
-    Duplicate,
 }
 
 /// Creates what may start; one answer each, in order. Runs are driven once `tx` commits.
@@ -136,9 +106,9 @@ pub async fn start(
                     now: Value::String(now.to_text()),
                     ..candidate.base.clone()
                 };
-                begin(shared, now, Beginning { base, ..new })
+                begin(&**shared, now, Beginning { base, ..new })
             }
-            None => super::begin::wait(shared, now, new),
+            None => super::begin::wait(&**shared, now, new),
         });
     }
     let made = launch(shared, tx, proof, begun).await?;
@@ -151,7 +121,7 @@ pub async fn start(
     Ok(answers)
 }
 
-fn beginning(c: &Candidate, run_id: RunId, now: Ts) -> Beginning {
+pub(crate) fn beginning(c: &Candidate, run_id: RunId, now: Ts) -> Beginning {
     let automation = c.automation.id;
     let cause = Cause::extend(c.cause.as_ref(), &c.occurrence, automation.uuid());
     Beginning {
@@ -176,7 +146,7 @@ fn beginning(c: &Candidate, run_id: RunId, now: Ts) -> Beginning {
     }
 }
 
-fn bucket_of(c: &Candidate) -> Option<String> {
+pub(crate) fn bucket_of(c: &Candidate) -> Option<String> {
     let scope = c.automation.program.definition.concurrency_scope;
     c.gated
         .then(|| bucket_key(c.automation.id, scope, c.context_key.as_deref()))
@@ -253,7 +223,7 @@ async fn cooling(
     Ok(concurrency::cooling(tx, &asks).await?)
 }
 
-fn bucket(c: &Candidate) -> Bucket {
+pub(crate) fn bucket(c: &Candidate) -> Bucket {
     Bucket {
         automation: c.automation.id,
         context_key: match c.automation.program.definition.concurrency_scope {
@@ -274,77 +244,43 @@ async fn admission(
 ) -> Result<Vec<usize>, JobError> {
     let gated = fresh.iter().map(|i| &candidates[*i]).filter(|c| c.gated);
     let buckets: Vec<Bucket> = gated.map(bucket).collect();
-    let mut occupied: HashMap<Bucket, Occupancy> = concurrency::count(tx, &buckets).await?;
+    let occupied: HashMap<Bucket, Occupancy> = concurrency::count(tx, &buckets).await?;
     let cooling = cooling(tx, now, candidates, &fresh).await?;
-    // Starts of this very batch are not rows yet.
-    let mut cooled: HashSet<(String, Option<String>)> = HashSet::new();
-    let mut admitted: Vec<usize> = Vec::new();
-    for i in fresh {
-        let candidate = &candidates[i];
-        if !candidate.gated {
-            answers[i] = Started::Run(ids[i]);
-            admitted.push(i);
-            continue;
-        }
-        let definition = &candidate.automation.program.definition;
-        let automation = candidate.automation.id;
-        if loops(
-            candidate.cause.as_ref(),
-            automation,
-            definition.allow_reentry,
-        ) {
-            tracing::warn!(%automation, trigger = candidate.trigger_id, cause = ?candidate.cause, "The firing is refused: runs of this automation led to it.");
-            answers[i] = Started::Loop;
-            continue;
-        }
-        let cooldown_key = (
-            format!("{automation}|{}", candidate.trigger_id),
-            candidate.context_key.clone(),
-        );
-        let last = cooling.get(&(i as i64)).copied();
-        if let Some(last) = last.or(cooled.contains(&cooldown_key).then_some(now)) {
-            let until = last.plus_millis(candidate.cooldown_ms.unwrap_or_default());
-            answers[i] = Started::Cooldown { until };
-            continue;
-        }
-        let bucket = bucket(candidate);
-        let in_bucket = occupied.entry(bucket.clone()).or_default();
-        answers[i] = match admit(definition.mode, definition.max_runs, *in_bucket) {
-            Admission::Start => {
-                in_bucket.walking += 1;
-                Started::Run(ids[i])
+    let asks: Vec<Seek<'_>> = fresh
+        .iter()
+        .map(|i| {
+            let c = &candidates[*i];
+            Seek {
+                at: *i,
+                run: ids[*i],
+                automation: c.automation.id,
+                definition: &c.automation.program.definition,
+                trigger: &c.trigger_id,
+                context_key: c.context_key.as_deref(),
+                cause: c.cause.as_ref(),
+                gated: c.gated,
+                cooldown_ms: c.cooldown_ms,
+                last_start: cooling.get(&(*i as i64)).copied(),
+                bucket: bucket(c),
             }
-            Admission::Queue => {
-                let ahead = in_bucket.pending;
-                in_bucket.pending += 1;
-                Started::Queued { run: ids[i], ahead }
+        })
+        .collect();
+    let admission = decide::admission(&asks, occupied, now);
+    for (i, answer) in admission.answers {
+        answers[i] = answer;
+        let c = &candidates[i];
+        match answer {
+            Started::Loop => {
+                tracing::warn!(automation = %c.automation.id, trigger = c.trigger_id, cause = ?c.cause, "The firing is refused: runs of this automation led to it.");
             }
-            Admission::Replace => {
-                // Those of this very batch are not rows yet: the last one of them stands.
-                admitted.retain(|other: &usize| {
-                    let same = bucket_of(&candidates[*other]) == bucket_of(candidate);
-                    if same {
-                        answers[*other] = Started::Refused;
-                    }
-                    !same
-                });
-                cancel::supersede(shared, tx, &bucket, ids[i]).await?;
-                *in_bucket = Occupancy {
-                    walking: 1,
-                    pending: 0,
-                };
-                Started::Run(ids[i])
+            Started::Refused => {
+                tracing::debug!(automation = %c.automation.id, trigger = c.trigger_id, mode = c.automation.program.definition.mode.name(), "The firing is refused: its bucket is busy.");
             }
-            Admission::Refuse => {
-                tracing::debug!(%automation, trigger = candidate.trigger_id, ?in_bucket, mode = definition.mode.name(), "The firing is refused: its bucket is busy.");
-                answers[i] = Started::Refused;
-                continue;
-            }
-        };
-        if candidate.cooldown_ms.is_some() {
-            cooled.insert(cooldown_key);
+            _ => {}
         }
-        admitted.push(i);
     }
-    Ok(admitted)
+    for (bucket, by) in &admission.superseded {
+        cancel::supersede(shared, tx, bucket, *by).await?;
+    }
+    Ok(admission.admitted)
 }

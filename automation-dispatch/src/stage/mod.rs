@@ -9,4 +9,6 @@ mod job;
 mod route;
 
 pub use dispatch::{fire_in_tx, hook, run};
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use job::{DispatchJob, QUEUE};
 pub use route::Router;

@@ -1,7 +1,10 @@
 //! What a re-check of a wait leads to (`dispatch §14.4`, `entity §19.4`). Pure.
 
-use crate::walk::decide::FireReason;
+use super::refs;
+use crate::walk::{decide::FireReason, path};
+use automation_core::compiled::{CompiledAction, CompiledKind};
 use plugin_api::Ts;
+use template_engine::{Env, Error, Scope};
 
 /// The outcome of one re-check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,46 @@ pub fn until(holds: Option<bool>, unresolved: bool, timeout_at: Option<Ts>, now:
         Recheck::Inconclusive
     } else {
         Recheck::Still
+    }
+}
+
+/// The condition of a `wait_until`, looked at once.
+pub struct Tested {
+    /// Whether it holds, or why it cannot be told.
+    pub holds: Result<bool, Error>,
+    /// When it may become true without a change.
+    pub next_check_at: Option<Ts>,
+}
+
+/// Tests the `wait_until` at a path; none when there is none.
+pub fn test(
+    actions: &[CompiledAction],
+    at: &str,
+    scope: &dyn Scope,
+    env: &Env<'_>,
+) -> Option<Tested> {
+    let CompiledKind::WaitUntil { condition, .. } = &path::action(actions, at)?.kind else {
+        return None;
+    };
+    Some(Tested {
+        holds: condition.test(scope, env),
+        next_check_at: refs::next_check(condition, scope, env),
+    })
+}
+
+/// What a test of the condition leads to, and when to look again. A wait that is none cannot go on.
+pub fn outcome(
+    tested: Option<Tested>,
+    unresolved: bool,
+    timeout_at: Option<Ts>,
+    now: Ts,
+) -> (Recheck, Option<Ts>) {
+    match tested {
+        None => (Recheck::Fire(FireReason::Invalid), None),
+        Some(t) => (
+            until(t.holds.ok(), unresolved, timeout_at, now),
+            t.next_check_at,
+        ),
     }
 }
 

@@ -45,7 +45,7 @@ pub async fn listen(shared: Arc<Shared>) {
 }
 
 /// The oldest fired lock of a run, as the event its walk waits for.
-pub async fn oldest_fired(shared: &Arc<Shared>, run: RunId) -> Result<Option<Event>, DbError> {
+pub async fn oldest_fired(shared: &Shared, run: RunId) -> Result<Option<Event>, DbError> {
     let found: Option<FiredRecord> = shared
         .db
         .sql(locks::OLDEST_FIRED)

@@ -3,7 +3,6 @@
 use super::{
     decide::{self, Recheck},
     fire::{Mark, fire},
-    refs,
     waiting::{Waiting, load},
 };
 use crate::{
@@ -13,7 +12,6 @@ use crate::{
     store::locks::{self, LockRecord},
     walk::{
         decide::FireReason,
-        path,
         view::{Live, View},
     },
 };
@@ -172,20 +170,12 @@ async fn read(
 }
 
 fn test(shared: &Shared, until: &Waiting, live: &Live, now: Ts) -> (Recheck, Option<Ts>) {
-    let Some(CompiledKind::WaitUntil { condition, .. }) =
-        path::action(&until.program.actions, &until.lock.action_path).map(|a| &a.kind)
-    else {
-        return (Recheck::Fire(FireReason::Invalid), None);
-    };
     let view = View::of(&until.base, live, &until.locals);
     let env = Env::new(&shared.filters, now.timestamp());
-    let holds = match condition.test(&view, &env) {
-        Ok(holds) => Some(holds),
-        Err(error) => {
-            tracing::warn!(lock = %until.lock.id, run_id = %until.lock.run_id, %error, "The condition of a wait cannot be evaluated and counts as not yet.");
-            None
-        }
-    };
-    let outcome = decide::until(holds, live.unresolved, until.lock.timeout_at, now);
-    (outcome, refs::next_check(condition, &view, &env))
+    let path = &until.lock.action_path;
+    let tested = decide::test(&until.program.actions, path, &view, &env);
+    if let Some(Err(error)) = tested.as_ref().map(|t| &t.holds) {
+        tracing::warn!(lock = %until.lock.id, run_id = %until.lock.run_id, %error, "The condition of a wait cannot be evaluated and counts as not yet.");
+    }
+    decide::outcome(tested, live.unresolved, until.lock.timeout_at, now)
 }

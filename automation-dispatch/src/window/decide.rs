@@ -18,6 +18,29 @@ pub struct Count {
     pub n: u32,
 }
 
+/// What the gate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The window holds it back, or lets it pass.
+    Counted(Count),
+    /// This occurrence was decided before.
+    Decided,
+}
+
+/// The answer to an occurrence that was counted before, or decided altogether; none for one that is
+/// new to the window (`dispatch §7.5`).
+pub fn before(window_fired: Option<i64>, decided: bool) -> Option<Answer> {
+    if decided {
+        return Some(Answer::Decided);
+    }
+    window_fired.map(|fired| {
+        Answer::Counted(Count {
+            fires: fired != 0,
+            n: 0,
+        })
+    })
+}
+
 impl Newest {
     /// Times as read, in any order.
     pub fn of(mut times: Vec<Ts>) -> Self {

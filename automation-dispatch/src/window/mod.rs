@@ -8,7 +8,8 @@ pub mod decide;
 
 use crate::{concurrency, fire::LedgerKey};
 use automation_core::{AutomationId, definition::Refire};
-use decide::{Count, Newest};
+pub use decide::Answer;
+use decide::{Newest, before};
 use plugin_api::{Id, Text, Ts, Tx, db::DbError};
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
@@ -32,15 +33,6 @@ pub struct Ask<'a> {
     pub minutes: u32,
     /// Fires once or for each.
     pub refire: Refire,
-}
-
-/// What the gate says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The window holds it back, or lets it pass.
-    Counted(Count),
-    /// This occurrence was decided before.
-    Decided,
 }
 
 plugin_api::batch_row! {
@@ -111,20 +103,10 @@ pub async fn count(
             answers.push(Answer::Decided);
             continue;
         }
-        match known.get(ask.key.text()) {
-            Some(KnownRow {
-                decision: Some(_), ..
-            }) => answers.push(Answer::Decided),
-            Some(KnownRow {
-                window_fired: Some(fired),
-                ..
-            }) => {
-                answers.push(Answer::Counted(Count {
-                    fires: *fired != 0,
-                    n: 0,
-                }));
-            }
-            _ => {
+        let known = known.get(ask.key.text());
+        match known.and_then(|k| before(k.window_fired, k.decision.is_some())) {
+            Some(answer) => answers.push(answer),
+            None => {
                 let times = match buckets.entry(bucket(ask)) {
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(new) => new.insert(newest(tx, ask).await?),

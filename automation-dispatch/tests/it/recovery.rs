@@ -1,6 +1,6 @@
 //! Nodes that die: leases, checkpoints, takeover.
 
-use crate::world::{LEASES, LOCKS, World};
+use crate::world::{LEASES, LOCKS, LOGS, World};
 use plugin_api::{Clock, fail::Action};
 use std::time::Duration;
 use test_kit::{TestDb, advance_until, both_engines, stays};
@@ -106,6 +106,23 @@ both_engines! {
         let calls = w.calls();
         assert_eq!(calls.last().map(String::as_str), Some("three"));
         assert_eq!(calls.iter().filter(|c| *c == "three").count(), 1, "{calls:?}");
+        w.node.shutdown().await;
+    }
+
+    async fn a_checkpoint_whose_reply_is_lost_takes_effect_once(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.went_down}]\nactions:\n- parallel:\n  - sequence: [{action: automation.log, config: {message: once}}, {wait_for_trigger: {event: world.pinged, context_key: one}}, {action: world.call, config: {name: woken}}]\n  - sequence: [{action: world.call, config: {name: long, hangs: true}}]").await;
+        // The lock and the line of the log are written, and the driver does not hear of it.
+        w.node.scope().arm("dispatch.commit.after", Action::Error(1));
+        w.set("x", "down").await;
+        advance_until(&w.clock, Duration::from_millis(20), async || w.node.scope().visits("dispatch.commit.after") >= 2, "the commit is tried again").await;
+        w.ping(Some("one"), 1).await;
+        w.until_calls(&["long", "woken"]).await;
+        w.open_gate();
+        let run = w.run_with(a, "success").await;
+        assert_eq!(w.calls().len(), 2, "nothing is repeated");
+        assert!(w.steps(run.id).await.iter().all(|s| s.attempts <= 1));
+        assert_eq!(w.count(&db, LOGS).await, 1);
         w.node.shutdown().await;
     }
 

@@ -1,6 +1,6 @@
 //! History stays bounded, and nothing goes that is still needed (issue 3 E).
 
-use crate::world::World;
+use crate::world::{LOGS, World};
 use automation_core::{
     AutomationId,
     store::{AutomationChange, KEPT_VERSIONS, Source},
@@ -16,7 +16,6 @@ plugin_api::statements! {
     RUNS = "select count(*) from signalbox.automation_runs";
     STEPS = "select count(*) from signalbox.automation_run_steps";
     ARTIFACTS = "select count(*) from signalbox.automation_artifacts";
-    LOGS = "select count(*) from signalbox.automation_run_logs";
     LEDGER = "select count(*) from signalbox.automation_occurrences";
     DECISIONS = "select count(*) from signalbox.automation_decisions";
     VERSIONS = "select count(*) from signalbox.automation_versions";

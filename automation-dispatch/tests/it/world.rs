@@ -53,6 +53,7 @@ impl EntityState for Thing {
 plugin_api::statements! {
     PUT = "insert into things (id, status) values ($1, $2) on conflict (id) do update set status = excluded.status";
     pub LOCKS = "select count(*) from signalbox.automation_wait_locks";
+    pub LOGS = "select count(*) from signalbox.automation_run_logs";
     pub STATES = "select count(*) from signalbox.automation_run_state";
     pub DWELLS = "select count(*) from signalbox.automation_dwell_timers";
     pub LEASES = "select count(*) from signalbox.automation_run_state where lease_owner is not null";
