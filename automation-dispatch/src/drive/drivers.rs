@@ -270,7 +270,7 @@ impl Drivers {
     }
 
     /// Stops these drivers, whose leases are not theirs any more.
-    pub(super) fn lost(&self, leases: &HashSet<(RunId, i64)>) {
+    pub(crate) fn lost(&self, leases: &HashSet<(RunId, i64)>) {
         for (run, handle) in &*self.live() {
             if leases.contains(&(*run, handle.epoch)) {
                 handle.stop.send_replace(true);

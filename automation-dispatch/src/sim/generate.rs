@@ -245,7 +245,8 @@ pub fn plan(rng: &mut Rng, cast: &Cast, calm: bool) -> Vec<Item> {
 fn outside(rng: &mut Rng, cast: &Cast) -> What {
     let which = rng.below(8);
     let thing = (*rng.pick(&THINGS)).to_owned();
-    match rng.below(24) {
+    match rng.below(26) {
+        24 | 25 => What::Commit(rng.below(6) as u32, CommitFault::Slow(rng.range(50, 2_000))),
         0..=9 => What::Change(thing, (*rng.pick(&STATUSES)).to_owned()),
         10..=17 => {
             let event = (*rng.pick(&EVENTS[..3])).to_owned();

@@ -22,7 +22,7 @@ use automation_core::{
     RunId,
     registry::{ActionResult, Registries},
 };
-use futures::future::BoxFuture;
+use futures::{channel::oneshot, future::BoxFuture};
 use plugin_api::{BoxError, Clock, Ts, clock::Sleep, masking::MaskSet};
 use serde_json::{Map, Value, json};
 use std::{sync::Arc, time::Duration};
@@ -251,26 +251,20 @@ pub async fn renew(node: Node) {
                     .copied()
                     .collect();
                 node.drivers.renewed(&still, proof);
-                for (run, _) in held.iter().filter(|h| !kept.contains(&h.0)) {
-                    node.drivers.stop(*run);
-                }
+                let lost = held.iter().filter(|h| !kept.contains(&h.0));
+                node.drivers.lost(&lost.copied().collect());
             }
             Err(Aborted) => {
                 let now = node.instant();
                 let core = node.sim.core();
-                let over: Vec<RunId> = held
-                    .iter()
-                    .map(|h| h.0)
-                    .filter(|r| {
-                        let state = core.store.states.get(r);
-                        let mine = state.filter(|s| s.owner.as_deref() == Some(&node.name));
-                        mine.is_some_and(|s| s.expires.is_none_or(|at| at <= now))
-                    })
-                    .collect();
+                let over = |lease: &&(RunId, i64)| {
+                    let state = core.store.states.get(&lease.0);
+                    let mine = state.filter(|s| s.owner.as_deref() == Some(&node.name));
+                    mine.is_some_and(|s| s.expires.is_none_or(|at| at <= now))
+                };
+                let over = held.iter().filter(over).copied().collect();
                 drop(core);
-                for run in over {
-                    node.drivers.stop(run);
-                }
+                node.drivers.lost(&over);
             }
         }
     }
@@ -394,46 +388,11 @@ impl World for Process {
         })
     }
     fn call(self: &Arc<Self>, run: RunFacts, call: Calling) -> BoxFuture<'static, Option<Event>> {
+        let (done, answer) = oneshot::channel();
         let node = self.clone();
-        Box::pin(async move {
-            let watch = Watch(node.instant());
-            let holds = node.drivers.may_act(run.head.run_id, run.epoch, &watch);
-            if !holds && !taken_out(Guard::ActsInTime) {
-                return None;
-            }
-            let (started, ticket) = {
-                let mut core = node.sim.core();
-                let ticket = invariants::call_started(&mut core, &node, &run.head, &call);
-                (core.now, ticket)
-            };
-            let ms = call.config["ms"].as_i64().unwrap_or(0);
-            node.sim.leaf(node.n, When::At(started + ms)).await;
-            let mut core = node.sim.core();
-            invariants::call_ended(&mut core, ticket);
-            if let Some(set) = call.config["set"].as_str().filter(|s| !s.is_empty()) {
-                let (id, status) = set.split_once('=').unwrap_or((set, "ok"));
-                let cause = run.head.cause.as_deref().cloned();
-                super::inputs::change(&mut core, node.sim.uuid(), id, status, cause);
-            }
-            drop(core);
-            let until = call.config["until"].as_u64().unwrap_or_default();
-            let fails = call.config["fails"] == json!(true)
-                && (until == 0 || u64::from(call.attempt) <= until);
-            let result = if fails {
-                ActionResult::failed("as scripted")
-            } else {
-                ActionResult::artifact(&json!({"name": "a"}))
-            };
-            let outcome = CallOutcome::Answered {
-                result,
-                artifact_error: None,
-            };
-            Some(Event::Called {
-                path: call.path,
-                attempt: call.attempt,
-                outcome,
-            })
-        })
+        let task = async move { drop(done.send(perform(node, run, call).await)) };
+        self.sim.spawn(self.n, Box::pin(task));
+        Box::pin(async move { answer.await.ok().flatten() })
     }
     fn read(self: &Arc<Self>, run: &LiveRun, look: Looking) -> BoxFuture<'static, Event> {
         let (node, program) = (self.clone(), run.program.clone());
@@ -452,4 +411,45 @@ impl World for Process {
             }
         })
     }
+}
+
+/// Performs a call of the scripted action, if it may begin.
+async fn perform(node: Node, run: RunFacts, call: Calling) -> Option<Event> {
+    let watch = Watch(node.instant());
+    let holds = node.drivers.may_act(run.head.run_id, run.epoch, &watch);
+    if !holds && !taken_out(Guard::ActsInTime) {
+        return None;
+    }
+    let (started, ticket) = {
+        let mut core = node.sim.core();
+        let ticket = invariants::call_started(&mut core, &node, &run.head, &call);
+        (core.now, ticket)
+    };
+    let ms = call.config["ms"].as_i64().unwrap_or(0);
+    node.sim.leaf(node.n, When::At(started + ms)).await;
+    let mut core = node.sim.core();
+    invariants::call_ended(&mut core, ticket);
+    if let Some(set) = call.config["set"].as_str().filter(|s| !s.is_empty()) {
+        let (id, status) = set.split_once('=').unwrap_or((set, "ok"));
+        let cause = run.head.cause.as_deref().cloned();
+        super::inputs::change(&mut core, node.sim.uuid(), id, status, cause);
+    }
+    drop(core);
+    let until = call.config["until"].as_u64().unwrap_or_default();
+    let fails =
+        call.config["fails"] == json!(true) && (until == 0 || u64::from(call.attempt) <= until);
+    let result = if fails {
+        ActionResult::failed("as scripted")
+    } else {
+        ActionResult::artifact(&json!({"name": "a"}))
+    };
+    let outcome = CallOutcome::Answered {
+        result,
+        artifact_error: None,
+    };
+    Some(Event::Called {
+        path: call.path,
+        attempt: call.attempt,
+        outcome,
+    })
 }

@@ -48,6 +48,8 @@ pub enum CommitFault {
     ReplyLost,
     /// The node is held up right after it, before its effects.
     HeldUp(i64),
+    /// It takes long; nothing is wrong with that.
+    Slow(i64),
 }
 
 /// An open transaction.
@@ -181,6 +183,10 @@ impl Tx {
         };
         match fault {
             Some(CommitFault::CrashBefore) => self.die("before").await,
+            Some(CommitFault::Slow(ms)) => {
+                let at = self.node.sim.core().now + ms;
+                self.node.sim.leaf(self.node.n, When::At(at)).await;
+            }
             Some(CommitFault::Refused) => {
                 let (what, n) = (self.what, self.node.n);
                 let mut core = self.node.sim.core();
