@@ -84,10 +84,12 @@ impl World {
         self.switch.set(check, target);
         let before = self.recorded(check, system).await;
         let path = format!("/checks/{check}/assignments/{system}/run");
+        let until = self.clock.now().plus_millis(target.slow_ms);
+        // Something else may sleep until then, too.
+        let others = self.clock.sleeping_until(until);
         self.node.post(&path, json!({})).await.ok();
         if target.slow_ms > 0 {
-            let until = self.clock.now().plus_millis(target.slow_ms);
-            let asleep = async || self.clock.sleeping_until(until) > 0;
+            let asleep = async || self.clock.sleeping_until(until) > others;
             eventually(asleep, "the check is running").await;
             self.clock.set(until);
         }
