@@ -84,6 +84,9 @@ pub struct ServeArgs {
         value_parser = clap::value_parser!(u64).range(5..=3600)
     )]
     pub lease_seconds: Option<u64>,
+    /// The database belongs to others: make no administrator and bring no key. For the nodes of the demo.
+    #[arg(long, hide = true)]
+    pub guest: bool,
     /// How much history is kept.
     #[command(flatten)]
     pub retention: RetentionArgs,

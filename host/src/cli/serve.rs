@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// Runs the server until it is told to stop.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(
+    let mut settings = Settings::load(
         &args.settings,
         args.listen.as_deref(),
         args.log.as_deref(),
@@ -14,11 +14,12 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         args.lease_seconds,
     )?
     .with_retention(&args.retention);
+    settings.guest = args.guest;
     server::logging(&settings)?;
     let running = server::start(&settings).await?;
     if let Some(token) = &running.new_token {
         token::announce(&settings.data_dir, token);
-    } else if !token::admin_token_path(&settings.data_dir).exists() {
+    } else if !settings.guest && !token::admin_token_path(&settings.data_dir).exists() {
         println!(
             "The administrator token of this database was made by another start. Copy its file admin-token into {}, or issue a new one with `signalbox token`.",
             settings.data_dir.display()

@@ -70,11 +70,6 @@ impl Nodes {
             let folder = wanted.data_dir.join(&name);
             std::fs::create_dir_all(&folder)
                 .with_context(|| format!("cannot create {}", folder.display()))?;
-            // Nodes of one cluster have one key for secret config fields.
-            if n > 1 {
-                let first = wanted.data_dir.join("node-1");
-                copy_key(&first, &folder)?;
-            }
             let (child, address) = spawn(&wanted, &name, &folder, &*clock).await?;
             started.push((name, child, address));
         }
@@ -176,14 +171,6 @@ impl Nodes {
     }
 }
 
-fn copy_key(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let (from, to) = (from.join("config-key"), to.join("config-key"));
-    if from.exists() && !to.exists() {
-        std::fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
-    }
-    Ok(())
-}
-
 /// Starts one and waits until it is ready; answers its address.
 async fn spawn(
     wanted: &Wanted,
@@ -193,8 +180,7 @@ async fn spawn(
 ) -> anyhow::Result<(Child, String)> {
     let program = std::env::current_exe().context("this program cannot find itself")?;
     let mut child = Command::new(program)
-        .arg("serve")
-        .arg("--data-dir")
+        .args(["serve", "--guest", "--data-dir"])
         .arg(folder)
         .args(["--listen", "127.0.0.1:0", "--log", &wanted.log])
         .args(["--lease-seconds", &LEASE_SECONDS.to_string()])

@@ -20,8 +20,8 @@ async fn told(args: Vec<String>) -> String {
 }
 
 /// Tells the story twice on one database: the second must know nothing of the first.
-async fn twice(args: [&str; 2]) {
-    let args = args.map(str::to_owned).to_vec();
+async fn twice(args: Vec<&str>) {
+    let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
     let first = told(args.clone()).await;
     let second = told(args).await;
     for story in [&first, &second] {
@@ -32,13 +32,14 @@ async fn twice(args: [&str; 2]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_tells_one_story_each_time_on_either_database() {
-    let db = TestDb::postgres().await;
+    let (db, nodes) = (TestDb::postgres().await, TestDb::postgres().await);
     let dir = tempfile::tempdir().expect("a folder");
     let folder = dir.path().join("demo");
     let folder = folder.to_str().expect("UTF-8");
     futures::join!(
-        twice(["--data-dir", folder]),
-        twice(["--database-url", db.url()])
+        twice(vec!["--data-dir", folder]),
+        twice(vec!["--database-url", db.url()]),
+        twice(vec!["--nodes", "2", "--database-url", nodes.url()])
     );
     // The demo was a guest: the first server still makes itself at home.
     let server = Server::start(&dir.path().join("data"), Some(db.url().to_owned())).await;

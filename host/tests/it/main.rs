@@ -6,6 +6,7 @@ mod conventions;
 mod demo;
 mod docs;
 mod kill;
+mod kill_under_load;
 mod starters;
 mod support;
 mod tokens;

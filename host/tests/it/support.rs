@@ -50,6 +50,7 @@ pub struct Server {
     child: Option<Child>,
     data_dir: PathBuf,
     database_url: Option<String>,
+    args: &'static [&'static str],
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -57,10 +58,20 @@ pub struct Server {
 impl Server {
     /// Starts a server and waits until it is ready.
     pub async fn start(data_dir: &Path, database_url: Option<String>) -> Self {
+        Self::start_with(data_dir, database_url, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub async fn start_with(
+        data_dir: &Path,
+        database_url: Option<String>,
+        args: &'static [&'static str],
+    ) -> Self {
         let mut server = Self {
             child: None,
             data_dir: data_dir.to_owned(),
             database_url,
+            args,
             address: free_address(),
         };
         server.spawn().await;
@@ -80,7 +91,8 @@ impl Server {
             .arg("--data-dir")
             .arg(&self.data_dir)
             .arg("--listen")
-            .arg(self.address.to_string());
+            .arg(self.address.to_string())
+            .args(self.args);
         if let Some(url) = &self.database_url {
             command.arg("--database-url").arg(url);
         }
