@@ -39,7 +39,7 @@ impl Purpose {
     fn server_options(self, port: u16) -> String {
         let common = format!(
             "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-             -c max_connections=300 -c shared_buffers=128MB -c timezone=UTC"
+             -c max_connections=1000 -c shared_buffers=128MB -c timezone=UTC"
         );
         match self {
             Self::Tests => format!(
