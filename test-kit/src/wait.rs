@@ -1,25 +1,19 @@
-//! Waiting for something to become true: the only place in tests that knows real time. A predicate
+//! Waiting for something to become true: the only place in the kit that goes by the machine's clock. A predicate
 //! that is not true within [`LIMIT`] fails the test with what it waited for.
 
 use crate::VirtualClock;
-use std::time::{Duration, Instant};
+use plugin_api::{Clock, SystemClock, timeout};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 /// Real time after which a test gives up waiting.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test waits in real time for work done by other threads and by the database"
-)]
-mod real {
-    use super::*;
-    pub fn now() -> Instant {
-        Instant::now()
-    }
-    pub async fn pause(d: Duration) {
-        tokio::time::sleep(d).await;
-    }
-}
+/// The machine's clock: work done by other threads, processes and databases takes its time whatever the
+/// virtual clock says.
+static REAL: LazyLock<Arc<SystemClock>> = LazyLock::new(SystemClock::new);
 
 /// Waits until the predicate answers true.
 ///
@@ -49,17 +43,17 @@ pub async fn until<T>(probe: impl AsyncFnMut() -> Option<T>, what: &str) -> T {
 
 async fn until_within<T>(limit: Duration, probe: impl AsyncFnMut() -> Option<T>, what: &str) -> T {
     let mut probe = probe;
-    let deadline = real::now() + limit;
+    let deadline = REAL.monotonic() + limit;
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(value) = probe().await {
             return value;
         }
         assert!(
-            real::now() < deadline,
+            REAL.monotonic() < deadline,
             "waited {limit:?} in vain for: {what}"
         );
-        real::pause(pause).await;
+        REAL.sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(20));
     }
 }
@@ -77,19 +71,19 @@ pub async fn advance_until(
     what: &str,
 ) {
     let mut predicate = predicate;
-    let deadline = real::now() + LIMIT;
+    let deadline = REAL.monotonic() + LIMIT;
     let mut moved = Duration::ZERO;
     let pace = (step / 50).clamp(Duration::from_millis(10), Duration::from_millis(200));
     loop {
-        let next = real::now() + pace;
-        while real::now() < next {
+        let next = REAL.monotonic() + pace;
+        while REAL.monotonic() < next {
             if predicate().await {
                 return;
             }
-            real::pause(Duration::from_millis(2)).await;
+            REAL.sleep(Duration::from_millis(2)).await;
         }
         assert!(
-            real::now() < deadline,
+            REAL.monotonic() < deadline,
             "moved the clock by {moved:?} in vain for: {what}"
         );
         clock.advance(step);
@@ -105,7 +99,7 @@ pub async fn stays(predicate: impl AsyncFnMut() -> bool) -> bool {
         if !predicate().await {
             return false;
         }
-        real::pause(Duration::from_millis(4)).await;
+        REAL.sleep(Duration::from_millis(4)).await;
     }
     true
 }
@@ -115,9 +109,7 @@ pub async fn stays(predicate: impl AsyncFnMut() -> bool) -> bool {
 /// # Panics
 /// After [`LIMIT`], naming `what`.
 pub async fn within<F: Future>(future: F, what: &str) -> F::Output {
-    tokio::select! {
-        biased;
-        value = future => value,
-        () = real::pause(LIMIT) => panic!("waited {LIMIT:?} in vain for: {what}"),
-    }
+    timeout(&**REAL, LIMIT, future)
+        .await
+        .unwrap_or_else(|_| panic!("waited {LIMIT:?} in vain for: {what}"))
 }

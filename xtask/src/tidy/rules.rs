@@ -47,15 +47,8 @@ const FORBIDDEN: &[Forbidden] = &[
 const ASK_CLOCK: &str = "take the time from `plugin_api::Clock`";
 const WAIT_ON_CLOCK: &str = "wait on `plugin_api::Clock`";
 
-/// The modules that own time: the clock itself, the two programs that measure the world, and
-/// the deadline of a test that waits on a predicate.
-const TIME: &[&str] = &[
-    "clock.rs",
-    "clock/",
-    "xtask/",
-    "bench/",
-    "test-kit/src/wait.rs",
-];
+/// The modules that own time: the clock itself, and the two programs that measure the world.
+const TIME: &[&str] = &["clock.rs", "clock/", "xtask/", "bench/"];
 
 struct Forbidden {
     code: &'static str,
