@@ -3,14 +3,9 @@
 
 use crate::support::{Server, Store, begin_story, end_story, recover};
 use plugin_api::{Clock, SystemClock};
-use signalbox::demo::Outage;
 use std::time::Duration;
 use test_kit::TestDb;
 
-const OUTAGE: Outage = Outage {
-    after: Duration::from_secs(3),
-    lasting: Duration::from_secs(600),
-};
 /// From applying the examples to the resolved incident.
 const STORY_MS: u64 = 20_000;
 const MOMENTS: u64 = 10;
@@ -26,7 +21,7 @@ async fn story(store: Store, moment: u64) {
     };
     let mut server = Server::start(&dir.path().join("data"), url).await;
     let client = server.client();
-    let service = begin_story(&client, OUTAGE).await;
+    let service = begin_story(&client).await;
     let killing = async {
         SystemClock::new()
             .sleep(Duration::from_millis(moment))

@@ -2,8 +2,9 @@
 //! checked: every change routed, every occurrence decided once, every run over, no action repeated
 //! after its checkpoint.
 
-use crate::support::{Server, Store};
-use plugin_api::{Clock, Db, SystemClock, db::DbConfig};
+use crate::support::Server;
+use automation_core::RunId;
+use plugin_api::{Clock, Db, SystemClock, Ts, db::DbConfig};
 use reqwest::Method;
 use serde_json::{Value, json};
 use signalbox::{client::Client, settings::sqlite_url};
@@ -27,6 +28,32 @@ plugin_api::statements! {
     JOBS = "select count(*) from signalbox.queue_jobs where recurring is null";
     /// Waits and leases of runs that are over.
     LEFT = "select (select count(*) from signalbox.automation_wait_locks) + (select count(*) from signalbox.automation_run_state)";
+    /// Checkpointed steps.
+    CHECKPOINTS = "select run_id, action_path, attempts, finished_at from signalbox.automation_run_steps where status = 'success'";
+}
+
+plugin_api::row! {
+    struct Checkpoint { run_id: RunId, action_path: String, attempts: i64, finished_at: Option<Ts> }
+}
+
+/// Steps that are over, with executions and end.
+type Checkpoints = BTreeMap<(RunId, String), (i64, Option<Ts>)>;
+
+async fn checkpoints(db: &Db) -> Checkpoints {
+    let rows: Vec<Checkpoint> = db.sql(CHECKPOINTS).all().await.expect("steps");
+    let entry = |c: Checkpoint| ((c.run_id, c.action_path), (c.attempts, c.finished_at));
+    rows.into_iter().map(entry).collect()
+}
+
+/// What was checkpointed stays as it was: its action was not begun again, and did not end again.
+fn unchanged(before: &Checkpoints, now: &Checkpoints) {
+    for (step, was) in before {
+        assert_eq!(
+            now.get(step),
+            Some(was),
+            "{step:?} was over before the kill"
+        );
+    }
 }
 
 fn definition() -> Value {
@@ -62,17 +89,19 @@ async fn load(clients: &[Client], stop: &AtomicBool) {
 }
 
 /// Kills one after the other, at random moments, and starts each again.
-async fn kill(servers: &mut [Server], stop: &AtomicBool) {
+async fn kill(servers: &mut [Server], db: &Db, stop: &AtomicBool) -> Vec<Checkpoints> {
     let clock = SystemClock::new();
-    let count = servers.len();
+    let (count, mut seen) = (servers.len(), Vec::new());
     for n in 0..KILLS {
         let random = clock.new_uuid().as_u128() as u64 % 1_000;
         clock.sleep(Duration::from_millis(500 + random)).await;
         let server = &mut servers[n % count];
         server.kill();
+        seen.push(checkpoints(db).await);
         server.spawn().await;
     }
     stop.store(true, Ordering::Relaxed);
+    seen
 }
 
 async fn hammer(mut servers: Vec<Server>, database_url: &str) {
@@ -85,11 +114,10 @@ async fn hammer(mut servers: Vec<Server>, database_url: &str) {
         .expect("an id")
         .to_owned();
     let stop = AtomicBool::new(false);
-    futures::join!(load(&clients, &stop), kill(&mut servers, &stop));
-
     let db = Db::open(&DbConfig::new(database_url))
         .await
         .expect("the database opens");
+    let ((), at_kills) = futures::join!(load(&clients, &stop), kill(&mut servers, &db, &stop));
     let done = async || {
         for sql in [UNROUTED, JOBS, LEFT] {
             if db.sql(sql).one::<i64>().await.ok() != Some(0) {
@@ -99,6 +127,12 @@ async fn hammer(mut servers: Vec<Server>, database_url: &str) {
         true
     };
     eventually_within(LIMIT, done, "everything is routed, decided and over").await;
+    let over = checkpoints(&db).await;
+    at_kills.iter().for_each(|then| unchanged(then, &over));
+    assert!(
+        at_kills.iter().any(|then| then.len() > 30),
+        "few steps were over before a kill"
+    );
     db.close().await;
 
     let client = &clients[0];
@@ -127,7 +161,7 @@ async fn hammer(mut servers: Vec<Server>, database_url: &str) {
             .get(&format!("/incidents/{id}"))
             .await
             .expect("the incident");
-        repeated += unrepeated(&run, &incident);
+        repeated += repeated_effects(&run, &incident);
     }
     assert!(by_incident.is_empty(), "runs of nothing: {by_incident:?}");
     println!(
@@ -140,66 +174,42 @@ async fn hammer(mut servers: Vec<Server>, database_url: &str) {
     }
 }
 
-/// Every effect of a step came before its checkpoint; answers how many were there more than once.
-fn unrepeated(run: &Value, incident: &Value) -> usize {
-    // All in one form, so texts are in the order of time.
-    let instant = |v: &Value| v.as_str().expect("an instant").to_owned();
+/// No step had more effects than executions; answers how many effects were there more than once.
+fn repeated_effects(run: &Value, incident: &Value) -> usize {
     let updates = incident["updates"].as_array().expect("updates");
     let mut repeated = 0;
     for name in ["seen", "left", "right"] {
         let of = |s: &&Value| s["action_id"] == name;
         let step = run["steps"].as_array().expect("steps").iter().find(of);
         let step = step.unwrap_or_else(|| panic!("no step {name}: {run:#}"));
-        let over = instant(&step["finished_at"]);
-        let effects: Vec<String> = updates
-            .iter()
-            .filter(|u| u["message"] == name)
-            .map(|u| instant(&u["created_at"]))
-            .collect();
+        let executions = step["attempts"].as_u64().expect("a number") as usize;
+        let effects = updates.iter().filter(|u| u["message"] == name).count();
         assert!(
-            !effects.is_empty(),
-            "{name} succeeded and did nothing: {run:#}"
+            (1..=executions).contains(&effects),
+            "{effects} times {name}: {run:#}"
         );
-        assert!(
-            effects.iter().all(|at| *at <= over),
-            "{name} again after its checkpoint: {run:#}"
-        );
-        repeated += effects.len() - 1;
+        repeated += effects - 1;
     }
     repeated
 }
 
-async fn start(store: &Store, folder: &std::path::Path) -> Server {
-    let url = match store {
-        Store::Sqlite => None,
-        Store::Postgres(db) => Some(db.url().to_owned()),
-    };
-    Server::start_with(folder, url, &["--lease-seconds", "5"]).await
-}
+const ARGS: &[&str] = &["--lease-seconds", "5"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_under_load_loses_and_repeats_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let data = dir.path().join("data");
-    let server = start(&Store::Sqlite, &data).await;
+    let server = Server::start_with(&data, None, ARGS).await;
     let url = sqlite_url(&data).expect("a URL");
     hammer(vec![server], &url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_killed_in_turn_under_load_lose_and_repeat_nothing() {
-    let store = Store::Postgres(TestDb::postgres().await);
-    let Store::Postgres(db) = &store else {
-        unreachable!("it is Postgres")
-    };
+    let db = TestDb::postgres().await;
     let dir = tempfile::tempdir().expect("a folder");
-    let (first, second) = (dir.path().join("one"), dir.path().join("two"));
-    let one = start(&store, &first).await;
-    // Key and administrator token were made by the first node.
-    std::fs::create_dir(&second).expect("a folder");
-    for file in ["config-key", "admin-token"] {
-        std::fs::copy(first.join(file), second.join(file)).expect(file);
-    }
-    let two = start(&store, &second).await;
+    let url = Some(db.url().to_owned());
+    let one = Server::start_with(&dir.path().join("one"), url, ARGS).await;
+    let two = Server::join(&one, &dir.path().join("two")).await;
     hammer(vec![one, two], db.url()).await;
 }

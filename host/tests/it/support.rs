@@ -78,6 +78,16 @@ impl Server {
         server
     }
 
+    /// Starts another node on the database of `first`: key and administrator token were made by that
+    /// one, and this one's folder gets copies, as an operator would do.
+    pub async fn join(first: &Server, data_dir: &Path) -> Self {
+        std::fs::create_dir(data_dir).expect("a folder");
+        for file in ["config-key", "admin-token"] {
+            std::fs::copy(first.data_dir.join(file), data_dir.join(file)).expect(file);
+        }
+        Self::start_with(data_dir, first.database_url.clone(), first.args).await
+    }
+
     /// Starts the process (again) and waits until it is ready.
     pub async fn spawn(&mut self) {
         let log = std::fs::OpenOptions::new()
@@ -156,10 +166,16 @@ impl Drop for Server {
     }
 }
 
+/// The service fails soon, and until [`recover`] ends it.
+const OUTAGE: Outage = Outage {
+    after: Duration::from_secs(3),
+    lasting: Duration::from_secs(600),
+};
+
 /// Starts the failing service and applies the examples.
-pub async fn begin_story(client: &Client, outage: Outage) -> Service {
+pub async fn begin_story(client: &Client) -> Service {
     let clock: Arc<dyn Clock> = SystemClock::new();
-    let service = Service::start(clock, outage)
+    let service = Service::start(clock, OUTAGE)
         .await
         .expect("the service starts");
     demo::apply_examples(client, &service)

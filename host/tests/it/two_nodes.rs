@@ -2,31 +2,19 @@
 
 use crate::support::{Server, begin_story, end_story, recover};
 use plugin_api::{Clock, SystemClock};
-use signalbox::demo::Outage;
 use std::time::Duration;
 use test_kit::{TestDb, eventually_within};
 
-const OUTAGE: Outage = Outage {
-    after: Duration::from_secs(3),
-    lasting: Duration::from_secs(600),
-};
 const LIMIT: Duration = Duration::from_secs(150);
 
 /// Kills the first or the second of two nodes in the middle of the outage.
 async fn killing(first: bool) {
     let db = TestDb::postgres().await;
     let dir = tempfile::tempdir().expect("a folder");
-    let one_dir = dir.path().join("one");
-    let mut one = Server::start(&one_dir, Some(db.url().to_owned())).await;
-    let two_dir = dir.path().join("two");
-    std::fs::create_dir(&two_dir).expect("a folder");
-    // Key and administrator token were made by the first node; the second node's folder gets copies,
-    // as an operator would do.
-    for file in ["config-key", "admin-token"] {
-        std::fs::copy(one_dir.join(file), two_dir.join(file)).expect(file);
-    }
-    let mut two = Server::start(&two_dir, Some(db.url().to_owned())).await;
-    let service = begin_story(&one.client(), OUTAGE).await;
+    let url = Some(db.url().to_owned());
+    let mut one = Server::start(&dir.path().join("one"), url).await;
+    let mut two = Server::join(&one, &dir.path().join("two")).await;
+    let service = begin_story(&one.client()).await;
     let clock = SystemClock::new();
     let killing_at = clock.now().plus_millis(8_000);
     let worked = async |node: &Server| {
