@@ -83,9 +83,9 @@ impl RunLog for Log {
 }
 
 /// Performs one provider call. Whatever happens comes back as an event; none: it did not begin.
-pub(super) async fn call(shared: Arc<Shared>, run: RunFacts, call: Calling) -> Option<Event> {
+pub(super) async fn call(shared: Arc<Shared>, run: RunFacts, mut call: Calling) -> Option<Event> {
     let outcome = match shared.registries.action(&call.action) {
-        Some(registered) => perform(&shared, run, &call, &registered).await?,
+        Some(registered) => perform(&shared, run, &mut call, &registered).await?,
         // It was there when the step began: the plugin has gone since.
         None => {
             let action = &call.action;
@@ -102,10 +102,10 @@ pub(super) async fn call(shared: Arc<Shared>, run: RunFacts, call: Calling) -> O
 async fn perform(
     shared: &Arc<Shared>,
     run: RunFacts,
-    call: &Calling,
+    call: &mut Calling,
     action: &Registered<ActionDef>,
 ) -> Option<CallOutcome> {
-    let config = match action.config.migrate_assuming_v1(call.config.clone()) {
+    let config = match action.config.migrate_assuming_v1(call.config.take()) {
         Ok(config) => config,
         Err(e) => return Some(CallOutcome::InvalidConfig(e.to_string())),
     };

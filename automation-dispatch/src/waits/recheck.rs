@@ -16,7 +16,10 @@ use crate::{
     },
 };
 use automation_core::{LockId, compiled::CompiledKind};
-use plugin_api::{Ts, Tx, queue::JobError};
+use plugin_api::{
+    Ts, Tx,
+    queue::{JobError, NewJob},
+};
 use std::{collections::HashMap, sync::Arc};
 use template_engine::Env;
 
@@ -96,7 +99,8 @@ pub async fn recheck(
         answers.insert(lock.id, Rechecked::Resumed);
         marks.push(mark(&lock, FireReason::Invalid));
     }
-    let (mut checked, mut jobs) = (Vec::new(), Vec::new());
+    let mut checked = Vec::new();
+    let mut jobs: HashMap<&str, Vec<NewJob>> = HashMap::new();
     for (until, live) in read(shared, untils, &changed).await {
         let (outcome, next_check_at) = test(shared, &until, &live, now);
         let lock = &until.lock;
@@ -109,7 +113,9 @@ pub async fn recheck(
             Recheck::Inconclusive => Rechecked::Inconclusive,
             Recheck::Still => {
                 let (run, id) = (lock.run_id, lock.id);
-                jobs.extend(timer_jobs(run, id, "until", None, next_check_at));
+                for (queue, job) in timer_jobs(run, id, "until", None, next_check_at) {
+                    jobs.entry(queue).or_default().push(job);
+                }
                 checked.push(CheckedRow {
                     id,
                     checked_at: now,
@@ -123,8 +129,8 @@ pub async fn recheck(
     if !checked.is_empty() {
         tx.sql(commit_sql::CHECKED).rows(&checked).execute().await?;
     }
-    for (queue, job) in jobs {
-        shared.queues.enqueue_in(tx, queue, vec![job]).await?;
+    for (queue, jobs) in jobs {
+        shared.queues.enqueue_in(tx, queue, jobs).await?;
     }
     fire(shared, tx, marks).await?;
     let answer = |ask: &RecheckAsk| answers.get(&ask.lock).copied();

@@ -3,7 +3,7 @@
 use crate::world::{LOCKS, STATES, World};
 use serde_json::json;
 use std::time::Duration;
-use test_kit::{TestDb, both_engines, stays};
+use test_kit::{TestDb, both_engines, eventually, stays};
 
 const ON_PING: &str = "triggers: [{event: world.pinged}]\n";
 
@@ -70,6 +70,23 @@ both_engines! {
         let given = w.shared.given.lock().unwrap().clone();
         assert_eq!(given[1]["consumed"], json!({}), "another key: absent");
         assert_eq!(given[2]["consumed"], json!({"made": {"name": "make"}}));
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_r29_without_a_context_only_the_artifacts_of_the_same_run_are_consumed(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions:\n- choose:\n    - when: trigger.payload.n == 1\n      sequence: [{action: world.call, config: {name: make}}]\n    - when: trigger.payload.n == 2\n      sequence: [{action: world.consume, config: {name: use}}]\n  else: [{action: world.call, config: {name: own}}, {action: world.consume, config: {name: use}}]").await;
+        w.ping(None, 1).await;
+        w.until_calls(&["make"]).await;
+        w.run_with(a, "success").await;
+        w.ping(None, 2).await;
+        w.until_calls(&["make", "use"]).await;
+        eventually(async || w.runs(a).await.iter().filter(|r| r.status == "success").count() == 2, "the second run ends").await;
+        w.ping(None, 3).await;
+        w.until_calls(&["make", "use", "own", "use"]).await;
+        let given = w.shared.given.lock().unwrap().clone();
+        assert_eq!(given[1]["consumed"], json!({}), "another run: absent");
+        assert_eq!(given[3]["consumed"], json!({"made": {"name": "own"}}));
         w.node.shutdown().await;
     }
 

@@ -3,9 +3,14 @@
 use crate::world::{LEASES, LOCKS, LOGS, World};
 use plugin_api::{Clock, fail::Action};
 use std::time::Duration;
-use test_kit::{TestDb, advance_until, both_engines, stays};
+use test_kit::{TestDb, advance_until, both_engines, eventually, stays};
 
 const STORY: &str = "triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: one}}, {action: world.call, config: {name: two, hangs: true}}, {action: world.call, config: {name: three}}]";
+
+plugin_api::statements! {
+    /// Timers are lost.
+    LOSE = "delete from signalbox.queue_jobs";
+}
 
 /// A node dies; a new one on the same database goes on.
 async fn restart(w: World, db: &TestDb) -> World {
@@ -56,11 +61,33 @@ both_engines! {
         let a = w.automation("triggers: [{event: world.pinged}]\nactions: [{delay: {seconds: 60}}, {action: world.call, config: {name: after}}]").await;
         w.ping(Some("x"), 1).await;
         w.run_with(a, "waiting").await;
-        plugin_api::statements! { LOSE = { sqlite: "delete from queue_jobs", postgres: "delete from signalbox.queue_jobs" }; }
         db.db().sql(LOSE).execute().await.unwrap();
         advance_until(&w.clock, Duration::from_secs(10), async || !w.calls().is_empty(), "the sweep finds it").await;
         w.run_with(a, "success").await;
         assert_eq!(w.calls(), ["after"]);
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_r26_a_wait_that_cannot_be_swept_starves_no_other(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nmode: parallel\nactions: [{delay: {seconds: 60}}, {action: world.call, config: {name: swept}}]").await;
+        for thing in ["bad", "good"] {
+            w.ping(Some(thing), 1).await;
+            eventually(async || w.runs(a).await.iter().any(|r| r.context_key.as_deref() == Some(thing) && r.status == "waiting"), "it waits").await;
+        }
+        let bad = w.runs(a).await.into_iter().find(|r| r.context_key.as_deref() == Some("bad")).unwrap().id;
+        let refuse = if db.is_postgres() {
+            format!("alter table signalbox.automation_wait_locks add check (run_id <> '{bad}' or fired_at is null)")
+        } else {
+            format!("create trigger bad before update on automation_wait_locks when old.run_id = '{bad}' begin select raise(abort, 'bad'); end")
+        };
+        db.db().script(&refuse).await.unwrap();
+        db.db().sql(LOSE).execute().await.unwrap();
+        advance_until(&w.clock, Duration::from_secs(10), async || !w.calls().is_empty(), "the sweep finds it").await;
+        assert_eq!(w.run_with(a, "success").await.context_key.as_deref(), Some("good"));
+        assert_eq!(w.calls(), ["swept"]);
+        assert!(w.node.logs().contains("A wait could not be swept"));
+        assert_eq!(w.count(&db, LOCKS).await, 1, "the other waits for the next cycle");
         w.node.shutdown().await;
     }
 

@@ -1,11 +1,10 @@
 //! Many automations of which one listens to the event: routing must not notice the others.
 
-use super::stage::{Stage, ticks};
+use super::stage::Stage;
 use crate::{
     database::Target,
     jobs::{Measured, Settings, Workload},
     report::{Figure, Row},
-    turns::in_turns,
     world::World,
 };
 use anyhow::Result;
@@ -33,13 +32,7 @@ async fn measure(target: Target, settings: Settings) -> Result<Vec<Row>> {
         there = automations;
         many.warm_up().await?;
         for in_flight in [16, 256] {
-            let turns = in_turns(
-                &many.scratch,
-                many.time,
-                async |time| Ok(ticks(&one.world, in_flight, time).await?.0),
-                async |time| ticks(&many.world, in_flight, time).await,
-            )
-            .await?;
+            let turns = many.beside(&one, in_flight).await?;
             let runs = Figure::new("runs", turns.rate.per_second(), "1/s")
                 .beside("one automation", turns.floor.per_second())
                 .at_least_of_floor(0.98);

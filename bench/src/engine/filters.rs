@@ -6,7 +6,6 @@ use crate::{
     jobs::{Measured, Settings, Workload},
     meter::statements_per,
     report::{Figure, Row},
-    turns::in_turns,
 };
 use anyhow::Result;
 
@@ -41,13 +40,7 @@ async fn measure(target: Target, settings: Settings) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for in_flight in [1, 16] {
         let alone = ticks(&one.world, in_flight, one.time / 3).await?.1;
-        let turns = in_turns(
-            &many.scratch,
-            many.time,
-            async |time| Ok(ticks(&one.world, in_flight, time).await?.0),
-            async |time| ticks(&many.world, in_flight, time).await,
-        )
-        .await?;
+        let turns = many.beside(&one, in_flight).await?;
         let runs = Figure::new("runs", turns.rate.per_second(), "1/s")
             .beside("one filter", turns.floor.per_second());
         let mut row = Row::new(

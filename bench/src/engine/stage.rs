@@ -47,6 +47,20 @@ impl Stage {
         })
     }
 
+    /// Ticks here in turns with ticks on another stage, which is the floor.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn beside(&self, floor: &Stage, in_flight: usize) -> Result<Turns> {
+        in_turns(
+            &self.scratch,
+            self.time,
+            async |time| Ok(floor.ticks(in_flight, time).await?.0),
+            async |time| self.ticks(in_flight, time).await,
+        )
+        .await
+    }
+
     /// A node whose one automation calls one action for each tick, warmed up.
     ///
     /// # Errors

@@ -8,7 +8,6 @@ use crate::{
     report::{Figure, Row},
     samples::Samples,
     stopwatch::Moment,
-    turns::in_turns,
     world::{World, thing},
 };
 use anyhow::{Context, Result};
@@ -50,13 +49,7 @@ async fn measure(target: Target, settings: Settings) -> Result<Vec<Row>> {
     ];
     many.warm_up().await?;
     for in_flight in [16, 256] {
-        let turns = in_turns(
-            &many.scratch,
-            many.time,
-            async |time| Ok(ticks(&none.world, in_flight, time).await?.0),
-            async |time| ticks(&many.world, in_flight, time).await,
-        )
-        .await?;
+        let turns = many.beside(&none, in_flight).await?;
         let counted = statements_per("run", async {
             Ok(ticks(&many.world, in_flight, many.time / 6).await?.0.done)
         });
