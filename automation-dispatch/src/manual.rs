@@ -114,16 +114,16 @@ pub async fn run(shared: &Arc<Shared>, request: ManualRun) -> Result<RunId, Manu
         trigger_id: trigger.id.clone(),
         event: trigger.event.clone(),
         base: Base {
-            trigger: trigger_scope(
+            trigger: Arc::new(trigger_scope(
                 &trigger.id,
                 &trigger.event,
                 &request.actor,
                 &request.payload,
-            ),
-            now: Value::Null,
-            live: Live::default(),
+            )),
+            now: Arc::new(Value::Null),
+            live: Live::none(),
         },
-        payload: request.payload,
+        payload: Arc::new(request.payload),
         actor: request.actor,
         context_key,
         occurrence: shared.clock.new_uuid().to_string(),

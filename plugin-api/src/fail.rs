@@ -15,6 +15,11 @@ pub struct Injected(pub &'static str);
 /// there means that it cannot be reached, hanging that it does not answer.
 pub const DATABASE: &str = "db";
 
+/// Before a transaction, or a writing statement of its own, is committed.
+pub const COMMIT: &str = "db.commit";
+/// After it was committed, before anybody was told.
+pub const COMMITTED: &str = "db.committed";
+
 impl From<Injected> for crate::db::DbError {
     fn from(e: Injected) -> Self {
         if e.0 == DATABASE {
@@ -60,6 +65,8 @@ mod armed {
         Panic,
         /// Every visit waits until the point is disarmed.
         Hang,
+        /// The `n`th visit from now is the node's last moment; see [`Scope::kill`].
+        Kill(u32),
     }
 
     #[derive(Default)]
@@ -125,6 +132,10 @@ mod armed {
                 task.abort();
             }
         }
+        /// Whether it was killed.
+        pub fn is_killed(&self) -> bool {
+            self.state.lock().expect("scope").killed
+        }
         pub(crate) fn track(&self, task: AbortHandle) {
             let mut state = self.state.lock().expect("scope");
             if state.killed {
@@ -140,12 +151,18 @@ mod armed {
             let mut state = self.state.lock().expect("scope");
             *state.visits.entry(name).or_default() += 1;
             let action = state.points.get(name).copied();
-            if let Some(Action::Error(n)) = action {
-                if n <= 1 {
-                    state.points.remove(name);
-                } else {
+            match action {
+                Some(Action::Error(n)) if n > 1 => {
                     state.points.insert(name, Action::Error(n - 1));
                 }
+                Some(Action::Kill(n)) if n > 1 => {
+                    state.points.insert(name, Action::Kill(n - 1));
+                    return None;
+                }
+                Some(Action::Error(_) | Action::Kill(_)) => {
+                    state.points.remove(name);
+                }
+                _ => {}
             }
             action
         }
@@ -169,6 +186,10 @@ mod armed {
             None => Ok(()),
             Some(Action::Error(_)) => Err(Injected(name)),
             Some(Action::Panic) => panic!("{}", Injected(name)),
+            Some(Action::Kill(_)) => {
+                scope.kill();
+                std::future::pending().await
+            }
             Some(Action::Hang) => {
                 while scope.hangs(name) {
                     if changed.changed().await.is_err() {

@@ -136,7 +136,7 @@ async fn tick(
             id: occurrence,
             at,
             event,
-            payload,
+            payload: Arc::new(payload),
             actor: Actor::system(),
             context_key,
             entity: None,

@@ -254,7 +254,7 @@ fn run_row(c: &RunCommit, new: &super::build::NewRun) -> RunRow {
         automation_id: c.head.automation_id,
         trigger_id: new.trigger_id.clone(),
         trigger_event_id: new.event_id.clone(),
-        trigger_payload: Doc(new.payload.clone()),
+        trigger_payload: Doc((*new.payload).clone()),
         context_key: c.head.context_key.clone().map(Text::new),
         status: status.to_owned(),
         error_code: code,

@@ -62,7 +62,7 @@ pub struct NewRun {
     /// Qualified event id.
     pub event_id: String,
     /// As gates saw it.
-    pub payload: Value,
+    pub payload: Arc<Value>,
     /// Who caused the occurrence.
     pub actor: Actor,
     /// The version it is pinned to.

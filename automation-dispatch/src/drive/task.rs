@@ -350,16 +350,16 @@ pub(crate) fn internal_error() -> Decision {
 }
 
 /// The run's row as a base scope (`dispatch §10`, sites F and R).
-pub fn base_of(record: &RunRecord, live: crate::walk::view::Live) -> Base {
+pub fn base_of(record: &RunRecord, live: Arc<crate::walk::view::Live>) -> Base {
     Base {
-        trigger: serde_json::json!({
+        trigger: Arc::new(serde_json::json!({
             "id": record.trigger_id,
             "event": record.trigger_event_id,
             "eventId": record.trigger_event_id,
             "actor": record.actor.0,
             "payload": record.trigger_payload.0,
-        }),
-        now: serde_json::Value::String(record.started_at.to_text()),
+        })),
+        now: Arc::new(serde_json::Value::String(record.started_at.to_text())),
         live,
     }
 }

@@ -197,7 +197,7 @@ async fn fire(
                 cooldown_ms: cooldown(shared, &automation, trigger, &base, now),
                 trigger_id: trigger.id.clone(),
                 event: trigger.event.clone(),
-                payload: dwell.payload_snapshot.0,
+                payload: Arc::new(dwell.payload_snapshot.0),
                 actor,
                 context_key: dwell.context_key,
                 dedup_key: Some(format!("dwell:{}", dwell.id)),
@@ -228,14 +228,14 @@ fn base(dwell: &Dwell, now: Ts) -> (Base, Actor) {
         tracing::warn!(dwell = %dwell.id, "The stored actor of a dwell is malformed; the system acts instead.");
     }
     let base = Base {
-        trigger: trigger_scope(
+        trigger: Arc::new(trigger_scope(
             &dwell.trigger_id,
             &dwell.event_id,
             &actor,
             &dwell.payload_snapshot.0,
-        ),
-        now: Value::String(now.to_text()),
-        live: Live::default(),
+        )),
+        now: Arc::new(Value::String(now.to_text())),
+        live: Live::none(),
     };
     (base, actor)
 }

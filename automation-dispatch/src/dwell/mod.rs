@@ -42,7 +42,7 @@ pub struct Arm {
     /// What fired.
     pub firing: Firing,
     /// What later gates and the run see.
-    pub payload: Value,
+    pub payload: Arc<Value>,
     /// Its end.
     pub fire_at: Ts,
 }
@@ -90,7 +90,7 @@ pub async fn arm(
             armed_status: status.as_ref().map(|s| s.status.clone()),
             armed_ref: status.map(|s| s.entity_ref),
             trigger_hash: trigger.hash.clone(),
-            payload_snapshot: Doc(arm.payload.clone()),
+            payload_snapshot: Doc(Value::clone(&arm.payload)),
             actor_snapshot: Doc(json!(arm.firing.occurrence.actor)),
             cause: arm.firing.occurrence.cause.as_ref().map(|c| Doc(json!(c))),
             fire_at: arm.fire_at,

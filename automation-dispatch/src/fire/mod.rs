@@ -34,7 +34,7 @@ use crate::{
 use automation_core::compiled::CompiledTrigger;
 use plugin_api::{Actor, Cause, Ts, Tx, queue::JobError};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use template_engine::Env;
 
 /// One emission of an event (`dispatch §5.2`).
@@ -47,7 +47,7 @@ pub struct Occurrence {
     /// Qualified event id.
     pub event: String,
     /// What it carries.
-    pub payload: Value,
+    pub payload: Arc<Value>,
     /// Who caused it.
     pub actor: Actor,
     /// The domain entity it is about.
@@ -92,11 +92,22 @@ pub fn trigger_scope(id: &str, event: &str, actor: &Actor, payload: &Value) -> V
 
 /// What gates and run begin with.
 struct Judged {
-    key: LedgerKey,
     firing: Firing,
-    payload: Value,
+    payload: Arc<Value>,
     base: Base,
     verdict: Verdict,
+}
+
+impl Judged {
+    fn trigger(&self) -> &CompiledTrigger {
+        &self.firing.automation.program.triggers[self.firing.trigger]
+    }
+
+    /// Under which its decision is recorded.
+    fn key(&self) -> LedgerKey {
+        let id = &self.firing.occurrence.id;
+        LedgerKey::new(self.firing.automation.id, &self.trigger().id, id)
+    }
 }
 
 /// Lets firings happen in `tx`: gates, ledger, dwells, runs. New runs are driven once it commits.
@@ -106,34 +117,37 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Resu
     count(shared, tx, &mut judged, now).await?;
     let (mut decisions, mut noes) = (Vec::new(), Vec::new());
     let (mut arms, mut candidates) = (Vec::new(), Vec::new());
-    for mut j in judged {
+    for j in judged {
         tell(&j);
-        noes.extend(why::gate_said_no(&j.firing, &j.verdict, &mut j.base, now));
+        noes.extend(why::gate_said_no(&j.firing, &j.verdict, &j.base, now));
         let automation = &j.firing.automation;
         let trigger = &automation.program.triggers[j.firing.trigger];
         match decide::outcome(&j.verdict, trigger) {
             Outcome::Arm(millis) => arms.push(dwell::Arm {
-                key: j.key,
+                key: j.key(),
                 firing: j.firing,
                 payload: j.payload,
                 fire_at: now.plus_millis(millis),
             }),
-            Outcome::Start => candidates.push(Candidate {
-                cooldown_ms: cooldown(shared, automation, trigger, &j.base, now),
-                automation: automation.clone(),
-                trigger_id: trigger.id.clone(),
-                event: trigger.event.clone(),
-                payload: j.payload,
-                actor: j.firing.occurrence.actor.clone(),
-                context_key: j.firing.occurrence.context_key.clone(),
-                occurrence: j.firing.occurrence.id.clone(),
-                cause: j.firing.occurrence.cause.clone(),
-                dedup_key: Some(j.key.text().to_owned()),
-                ledger: Some(j.key),
-                gated: true,
-                base: j.base,
-            }),
-            Outcome::Record(decision) => decisions.push((j.key, decision)),
+            Outcome::Start => {
+                let key = j.key();
+                candidates.push(Candidate {
+                    cooldown_ms: cooldown(shared, automation, trigger, &j.base, now),
+                    automation: automation.clone(),
+                    trigger_id: trigger.id.clone(),
+                    event: trigger.event.clone(),
+                    payload: j.payload,
+                    actor: j.firing.occurrence.actor.clone(),
+                    context_key: j.firing.occurrence.context_key.clone(),
+                    occurrence: j.firing.occurrence.id.clone(),
+                    cause: j.firing.occurrence.cause.clone(),
+                    dedup_key: Some(key.text().to_owned()),
+                    ledger: Some(key),
+                    gated: true,
+                    base: j.base,
+                })
+            }
+            Outcome::Record(decision) => decisions.push((j.key(), decision)),
             Outcome::OwnNo => dwell::own_gate_said_no(shared, tx, &j.firing).await?,
             Outcome::Nothing => {}
         }
@@ -195,16 +209,18 @@ async fn count(
     if counted.is_empty() {
         return Ok(());
     }
+    let keys: Vec<LedgerKey> = counted.iter().map(|i| judged[*i].key()).collect();
     let asks: Vec<window::Ask<'_>> = counted
         .iter()
-        .filter_map(|i| {
+        .zip(&keys)
+        .filter_map(|(i, key)| {
             let j = &judged[*i];
-            let trigger = &j.firing.automation.program.triggers[j.firing.trigger];
+            let trigger = j.trigger();
             let (Verdict::Count { partition }, Some(window)) = (&j.verdict, &trigger.window) else {
                 return None;
             };
             Some(window::Ask {
-                key: &j.key,
+                key,
                 automation: j.firing.automation.id,
                 trigger: &trigger.id,
                 event: &trigger.event,
@@ -238,32 +254,49 @@ async fn count(
     Ok(())
 }
 
-async fn judge(shared: &Arc<Shared>, firings: &[Firing], now: Ts) -> Vec<Judged> {
-    let mut judged: Vec<Judged> = firings
+/// Gate 1, and the scope of the others without live state.
+fn begin_judging(shared: &Shared, firings: &[Firing], now: Ts) -> Vec<Judged> {
+    let instant = Arc::new(Value::String(now.to_text()));
+    // Most of a thousand automations on one event look at the same scope. A payload is of one
+    // occurrence, and stays where it is as long as what was judged.
+    let mut scopes: HashMap<(*const Value, &str), Arc<Value>> = HashMap::new();
+    let mut registered = HashMap::new();
+    firings
         .iter()
         .map(|f| {
             let trigger = &f.automation.program.triggers[f.trigger];
-            let registered = shared.registries.trigger(&trigger.event);
+            let registered = registered
+                .entry(trigger.event.as_str())
+                .or_insert_with(|| shared.registries.trigger(&trigger.event));
             let gate = registered.as_ref().and_then(|r| r.evaluate_config.as_ref());
             let (payload, verdict) = match gates::config_gate(gate, trigger, &f.occurrence.payload)
             {
                 Ok(payload) => (payload, Verdict::Pass),
-                Err(verdict) => (Value::Null, verdict),
+                Err(verdict) => (Arc::default(), verdict),
             };
+            let o = &f.occurrence;
+            let scope = scopes
+                .entry((Arc::as_ptr(&payload), &trigger.id))
+                .or_insert_with(|| {
+                    Arc::new(trigger_scope(&trigger.id, &o.event, &o.actor, &payload))
+                });
             let base = Base {
-                trigger: trigger_scope(&trigger.id, &trigger.event, &f.occurrence.actor, &payload),
-                now: Value::String(now.to_text()),
-                live: Live::default(),
+                trigger: scope.clone(),
+                now: instant.clone(),
+                live: Live::none(),
             };
             Judged {
-                key: LedgerKey::new(f.automation.id, &trigger.id, &f.occurrence.id),
                 firing: f.clone(),
                 payload,
                 base,
                 verdict,
             }
         })
-        .collect();
+        .collect()
+}
+
+async fn judge(shared: &Arc<Shared>, firings: &[Firing], now: Ts) -> Vec<Judged> {
+    let mut judged = begin_judging(shared, firings, now);
     let asks: Vec<scope::Ask<'_>> = judged
         .iter()
         .filter(|j| j.verdict == Verdict::Pass)

@@ -31,7 +31,7 @@ pub struct Candidate {
     /// Qualified event id.
     pub event: String,
     /// What the run sees as `trigger.payload`.
-    pub payload: Value,
+    pub payload: Arc<Value>,
     /// Who caused it.
     pub actor: Actor,
     /// The domain entity it is about.
@@ -103,7 +103,7 @@ pub async fn start(
             Some(live) => {
                 let base = Base {
                     live,
-                    now: Value::String(now.to_text()),
+                    now: Arc::new(Value::String(now.to_text())),
                     ..candidate.base.clone()
                 };
                 begin(&**shared, now, Beginning { base, ..new })

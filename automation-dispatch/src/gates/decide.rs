@@ -6,7 +6,10 @@ use automation_core::{
     registry::{ConfigGate, EvaluateConfig},
 };
 use serde_json::Value;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 use template_engine::{Env, Scope};
 
 /// What the gates say of one occurrence, and which gate said it.
@@ -80,8 +83,8 @@ impl Verdict {
 pub fn config_gate(
     gate: Option<&EvaluateConfig>,
     trigger: &CompiledTrigger,
-    payload: &Value,
-) -> Result<Value, Verdict> {
+    payload: &Arc<Value>,
+) -> Result<Arc<Value>, Verdict> {
     let Some(gate) = gate else {
         return Ok(payload.clone());
     };
@@ -92,11 +95,11 @@ pub fn config_gate(
         Ok(ConfigGate::Yes) => Ok(payload.clone()),
         Ok(ConfigGate::No) => Err(Verdict::ConfigGate),
         Ok(ConfigGate::With(keys)) => {
-            let mut payload = payload.clone();
+            let mut payload = Value::clone(payload);
             if let Value::Object(fields) = &mut payload {
                 fields.extend(keys);
             }
-            Ok(payload)
+            Ok(Arc::new(payload))
         }
         Err(e) => Err(Verdict::ConfigError(e.to_string())),
     }

@@ -9,9 +9,9 @@ use crate::{
         view::{Base, Live, View},
     },
 };
-use automation_entity::{Ask as EntityAsk, refs::Narrow, refs::Refs};
+use automation_entity::{Ask as EntityAsk, Resolved, refs::Narrow, refs::Refs};
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use template_engine::Env;
 
 /// What one site asks for.
@@ -32,14 +32,41 @@ pub struct Ask<'a> {
 
 /// Live state for each ask, in order. A failing reader leaves its part empty with a warning, and
 /// marks the answer unresolved; it never fails a site (`entity §20.11`).
-pub async fn read(shared: &Arc<Shared>, asks: &[Ask<'_>]) -> Vec<Live> {
-    let refs: Vec<Refs> = asks.iter().map(|a| refs(shared, a)).collect();
-    let wanted: Vec<(usize, EntityAsk<'_>)> = asks
+pub async fn read(shared: &Arc<Shared>, asks: &[Ask<'_>]) -> Vec<Arc<Live>> {
+    let refs: Vec<Cow<'_, Refs>> = asks.iter().map(|a| refs(shared, a)).collect();
+    let (wanted, answers) = distinct(asks, &refs);
+    let (wanted, before): (Vec<EntityAsk<'_>>, Vec<&Live>) = wanted.into_iter().unzip();
+    let resolved = match wanted.is_empty() {
+        true => Vec::new(),
+        false => shared.entities.enrich(&wanted).await,
+    };
+    let lives: Vec<Arc<Live>> = resolved
         .iter()
-        .zip(&refs)
-        .enumerate()
-        .filter(|(_, (a, _))| !a.reads.is_empty() || !a.changed.is_empty())
-        .map(|(i, (a, refs))| {
+        .zip(before)
+        .map(|(found, before)| Arc::new(laid_over(before, found)))
+        .collect();
+    let of_ask = |answer: Option<usize>| answer.map_or_else(Live::none, |n| lives[n].clone());
+    answers.into_iter().map(of_ask).collect()
+}
+
+/// What is to be read, with the state that was there before.
+type Wanted<'a> = (EntityAsk<'a>, &'a Live);
+
+/// Sites that ask for the same get one answer: what is to be read, and the position of each site's
+/// answer in it; none for a site that reads nothing.
+fn distinct<'a>(
+    asks: &'a [Ask<'a>],
+    refs: &'a [Cow<'a, Refs>],
+) -> (Vec<Wanted<'a>>, Vec<Option<usize>>) {
+    let mut alike: HashMap<_, usize> = HashMap::new();
+    let mut wanted: Vec<Wanted<'a>> = Vec::new();
+    let answers = asks
+        .iter()
+        .zip(refs)
+        .map(|(a, refs)| {
+            if a.reads.is_empty() && a.changed.is_empty() {
+                return None;
+            }
             let definition = &a.program.definition;
             let ask = EntityAsk {
                 automation: &definition.name,
@@ -50,29 +77,34 @@ pub async fn read(shared: &Arc<Shared>, asks: &[Ask<'_>]) -> Vec<Live> {
                 changed: a.changed,
                 window_minutes: definition.state_window(),
             };
-            (i, ask)
+            let before = &a.base.live;
+            // Everything but the automation, which only warnings name.
+            let same = (
+                (ask.refs, ask.health, ask.context_key, ask.uses_state),
+                (ask.changed, ask.window_minutes, Arc::as_ptr(before)),
+            );
+            Some(*alike.entry(same).or_insert_with(|| {
+                wanted.push((ask, before));
+                wanted.len() - 1
+            }))
         })
         .collect();
-    let mut lives: Vec<Live> = asks.iter().map(|_| Live::default()).collect();
-    if wanted.is_empty() {
-        return lives;
-    }
-    let (positions, wanted): (Vec<usize>, Vec<EntityAsk<'_>>) = wanted.into_iter().unzip();
-    let resolved = shared.entities.enrich(&wanted).await;
-    for (i, found) in positions.into_iter().zip(resolved) {
-        let mut roots = Map::new();
-        roots.insert("state".into(), asks[i].base.live.state.clone());
-        found.apply(&mut roots);
-        lives[i] = Live {
-            health: roots.shift_remove("health").unwrap_or_default(),
-            state: roots.shift_remove("state").unwrap_or_default(),
-            unresolved: found.inconclusive,
-        };
-    }
-    lives
+    (wanted, answers)
 }
 
-fn refs(shared: &Shared, ask: &Ask<'_>) -> Refs {
+/// What was read, over the state that was there before.
+fn laid_over(before: &Live, found: &Resolved) -> Live {
+    let mut roots = Map::new();
+    roots.insert("state".into(), before.state.clone());
+    found.apply(&mut roots);
+    Live {
+        health: roots.shift_remove("health").unwrap_or_default(),
+        state: roots.shift_remove("state").unwrap_or_default(),
+        unresolved: found.inconclusive,
+    }
+}
+
+fn refs<'a>(shared: &Shared, ask: &Ask<'a>) -> Cow<'a, Refs> {
     let empty = nothing();
     let view = View {
         base: ask.base,
@@ -97,7 +129,7 @@ pub async fn for_program(
     context_key: Option<&str>,
     locals: &Locals,
     base: &Base,
-) -> Live {
+) -> Arc<Live> {
     let ask = Ask {
         reads: &program.reads.run,
         program,
@@ -106,7 +138,7 @@ pub async fn for_program(
         locals: Some(locals),
         changed: &[],
     };
-    let mut lives: Vec<Live> = read(shared, &[ask]).await;
+    let mut lives = read(shared, &[ask]).await;
     lives.pop().unwrap_or_default()
 }
 

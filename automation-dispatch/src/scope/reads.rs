@@ -7,6 +7,7 @@ use automation_core::compiled::{
 use automation_entity::refs::{Collector, Narrow, Refs};
 use serde_json::Value;
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{Arc, Mutex},
 };
@@ -59,11 +60,11 @@ impl ReadSet {
     }
 
     /// The references in a scope.
-    pub fn refs(&self, narrow: Narrow<'_>) -> Refs {
+    pub fn refs(&self, narrow: Narrow<'_>) -> Cow<'_, Refs> {
         if self.computed {
-            collect(&self.texts, Some(narrow))
+            Cow::Owned(collect(&self.texts, Some(narrow)))
         } else {
-            self.fixed.clone()
+            Cow::Borrowed(&self.fixed)
         }
     }
 

@@ -22,13 +22,14 @@ use crate::{
 use automation_core::DwellId;
 use plugin_api::{Actor, Ts};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use template_engine::Env;
 
 /// A dwell to arm.
 pub struct Arm {
     pub key: LedgerKey,
     pub firing: Firing,
-    pub payload: Value,
+    pub payload: Arc<Value>,
     pub fire_at: Ts,
 }
 
@@ -90,7 +91,7 @@ pub async fn arm(node: &Node, tx: &mut Tx, now: Ts, arms: Vec<Arm>) -> Result<()
             armed_ref: entity.filter(|_| armed.is_some()),
             armed_status: armed,
             hash: trigger.hash.clone(),
-            payload: arm.payload.clone(),
+            payload: Value::clone(&arm.payload),
             cause: o.cause.clone(),
             fire_at: arm.fire_at.millis(),
             created_at: now.millis(),
@@ -259,9 +260,14 @@ pub async fn expire(
         let at = Ts::from_millis(now);
         let actor = Actor::system();
         let mut base = Base {
-            trigger: trigger_scope(&dwell.trigger, &dwell.event, &actor, &dwell.payload),
-            now: json!(at.to_text()),
-            live: Live::default(),
+            trigger: Arc::new(trigger_scope(
+                &dwell.trigger,
+                &dwell.event,
+                &actor,
+                &dwell.payload,
+            )),
+            now: Arc::new(json!(at.to_text())),
+            live: Live::none(),
         };
         base.live = node.live(&automation.program.reads.conditions).await;
         let env = Env::new(node.sim.registries.filters(), at.timestamp());
@@ -289,7 +295,7 @@ pub async fn expire(
             cooldown_ms: fire::cooldown(node, trigger, &base, at),
             trigger_id: trigger.id.clone(),
             event: trigger.event.clone(),
-            payload: dwell.payload,
+            payload: Arc::new(dwell.payload),
             actor,
             context_key: dwell.key,
             dedup_key: Some(format!("dwell:{id}")),

@@ -42,7 +42,7 @@ use template_engine::Env;
 struct Judged {
     key: LedgerKey,
     firing: Firing,
-    payload: Value,
+    payload: Arc<Value>,
     base: Base,
     verdict: Verdict,
 }
@@ -116,12 +116,17 @@ async fn judge(node: &Node, f: &Firing, now: Ts) -> Judged {
     let gate = registered.as_ref().and_then(|r| r.evaluate_config.as_ref());
     let (payload, mut verdict) = match gates::config_gate(gate, trigger, &f.occurrence.payload) {
         Ok(payload) => (payload, Verdict::Pass),
-        Err(verdict) => (Value::Null, verdict),
+        Err(verdict) => (Arc::default(), verdict),
     };
     let mut base = Base {
-        trigger: trigger_scope(&trigger.id, &trigger.event, &f.occurrence.actor, &payload),
-        now: json!(now.to_text()),
-        live: Live::default(),
+        trigger: Arc::new(trigger_scope(
+            &trigger.id,
+            &trigger.event,
+            &f.occurrence.actor,
+            &payload,
+        )),
+        now: Arc::new(json!(now.to_text())),
+        live: Live::none(),
     };
     if verdict == Verdict::Pass {
         base.live = node
@@ -419,7 +424,7 @@ pub async fn start(
             let live = node.live(&c.automation.program.reads.run).await;
             let base = Base {
                 live,
-                now: json!(now.to_text()),
+                now: Arc::new(json!(now.to_text())),
                 ..c.base.clone()
             };
             begin(&**node, now, Beginning { base, ..new })

@@ -398,19 +398,19 @@ fn manual(sim: &Arc<Sim>, at: usize, key: Option<String>) {
         return;
     };
     let trigger = &automation.program.triggers[0];
-    let payload = json!({"n": 1});
+    let payload = Arc::new(json!({"n": 1}));
     let candidate = crate::fire::Candidate {
         trigger_id: trigger.id.clone(),
         event: trigger.event.clone(),
         base: crate::walk::view::Base {
-            trigger: crate::fire::trigger_scope(
+            trigger: Arc::new(crate::fire::trigger_scope(
                 &trigger.id,
                 &trigger.event,
                 &Actor::system(),
                 &payload,
-            ),
-            now: Value::Null,
-            live: Default::default(),
+            )),
+            now: Arc::default(),
+            live: crate::walk::view::Live::none(),
         },
         payload,
         actor: Actor::system(),

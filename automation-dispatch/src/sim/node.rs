@@ -69,17 +69,17 @@ impl Process {
         core.now + off
     }
     /// Live state for a site, read when the scheduler lets it.
-    pub async fn live(&self, reads: &ReadSet) -> Live {
+    pub async fn live(&self, reads: &ReadSet) -> Arc<Live> {
         if reads.is_empty() {
-            return Live::default();
+            return Live::none();
         }
         self.pause().await;
         let core = self.sim.core();
         if core.store.plan.readers_fail(core.now) {
-            return Live {
+            return Arc::new(Live {
                 unresolved: true,
                 ..Live::default()
-            };
+            });
         }
         let things: Map<String, Value> = core
             .store
@@ -87,10 +87,10 @@ impl Process {
             .iter()
             .map(|(id, t)| (id.clone(), json!({"status": t.status})))
             .collect();
-        Live {
+        Arc::new(Live {
             state: json!({"thing": things}),
             ..Live::default()
-        }
+        })
     }
     pub fn launch(self: &Arc<Self>, run: LiveRun, proof: Proof) {
         let (id, epoch) = (run.head.run_id, run.epoch);
@@ -175,12 +175,12 @@ pub fn head_of(id: RunId, run: &super::store::Run) -> RunHead {
 
 pub fn base_of(run: &super::store::Run) -> Base {
     Base {
-        trigger: json!({
+        trigger: Arc::new(json!({
             "id": run.trigger, "event": run.event, "eventId": run.event,
-            "actor": run.actor, "payload": run.payload,
-        }),
-        now: json!(Ts::from_millis(run.started_at).to_text()),
-        live: Live::default(),
+            "actor": run.actor, "payload": &*run.payload,
+        })),
+        now: Arc::new(json!(Ts::from_millis(run.started_at).to_text())),
+        live: Live::none(),
     }
 }
 
@@ -400,10 +400,10 @@ impl World for Process {
             let reads = program.wait_reads(&look.path);
             let mut live = node.live(&reads).await;
             if look.guard && taken_out(Guard::ArmGuard) {
-                live = Live {
+                live = Arc::new(Live {
                     unresolved: true,
                     ..Live::default()
-                };
+                });
             }
             Event::Read {
                 path: look.path,

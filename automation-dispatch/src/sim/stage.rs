@@ -22,6 +22,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::HashMap, sync::Arc};
 
+/// Automations of one job: few, so that there are several jobs.
+const TOGETHER: usize = 2;
 /// Emissions of the hook, one job each.
 pub const HOOK: &str = "hook";
 
@@ -123,11 +125,11 @@ async fn route(node: &Node) -> Result<(), Aborted> {
                 }
             }
             tx.statement().await;
-            for automation in tx.see(|core| core.store.for_event(&event)) {
+            for together in tx.see(|core| core.store.for_event(&event)).chunks(TOGETHER) {
                 jobs.push((
                     change,
                     DispatchJob::Trigger {
-                        automation_id: automation.id,
+                        automation_ids: together.iter().map(|a| a.id).collect(),
                         event_id: event.clone(),
                         entity_ref: entity.clone(),
                         changed: change.clone(),
@@ -252,14 +254,19 @@ async fn stage2(node: &Node, tx: &mut Tx, jobs: &[Value]) -> Result<Vec<Said>, A
     for (at, job) in jobs.iter().enumerate() {
         match DispatchJob::deserialize(job).expect("a dispatch job") {
             DispatchJob::Trigger {
-                automation_id,
+                automation_ids,
                 event_id,
                 changed,
                 ..
             } => {
-                if let Some(automation) = tx.see(|core| core.store.enabled(automation_id)) {
-                    triggers.push((at, automation, of_change(event_id, changed)));
-                }
+                let occurrence = of_change(event_id, changed);
+                let enabled = tx.see(|core| {
+                    let enabled = automation_ids
+                        .iter()
+                        .filter_map(|id| core.store.enabled(*id));
+                    enabled.collect::<Vec<_>>()
+                });
+                triggers.extend(enabled.into_iter().map(|a| (at, a, occurrence.clone())));
             }
             DispatchJob::Wake { wait_lock_id, .. } => wakes.push((at, wait_lock_id)),
             DispatchJob::EventWake {
@@ -296,7 +303,8 @@ async fn stage2(node: &Node, tx: &mut Tx, jobs: &[Value]) -> Result<Vec<Said>, A
         if woken.contains_key(&automation.id)
             || node.settling.is_busy(automation.id, &node.drivers, now)
         {
-            said[at] = Said::At(now.millis() + 20);
+            let later = DispatchJob::part(&jobs[at], &[automation.id]);
+            tx.enqueue(QUEUE, later.at(now.plus_millis(20)));
         } else {
             all.extend(firings(&automation, &occurrence));
         }
@@ -328,7 +336,9 @@ fn of_change(event: String, changed: EntityChanged) -> Arc<Occurrence> {
         id: changed.change_id.to_string(),
         at: changed.occurred_at,
         event,
-        payload: json!({"id": changed.id, "status": changed.next_field("status"), "list": [1]}),
+        payload: Arc::new(
+            json!({"id": changed.id, "status": changed.next_field("status"), "list": [1]}),
+        ),
         actor: changed.actor,
         context_key: Some(changed.id.clone()),
         entity: Some((changed.kind, changed.id)),
@@ -406,7 +416,7 @@ async fn emission(node: &Node, data: &Value) -> Result<(), Aborted> {
         id: data["id"].as_str().expect("an id").to_owned(),
         at: Ts::from_millis(data["at"].as_i64().expect("an instant")),
         event: data["event"].as_str().expect("an event").to_owned(),
-        payload: json!({"id": key, "n": data["n"], "list": [1, 2]}),
+        payload: Arc::new(json!({"id": key, "n": data["n"], "list": [1, 2]})),
         actor: Actor::system(),
         context_key: key.clone(),
         entity: None,

@@ -20,7 +20,7 @@ pub struct Run {
     pub automation: AutomationId,
     pub trigger: String,
     pub event: String,
-    pub payload: Value,
+    pub payload: Arc<Value>,
     pub actor: Value,
     pub context_key: Option<String>,
     pub status: String,

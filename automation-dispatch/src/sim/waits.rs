@@ -292,7 +292,7 @@ pub async fn wake(
             run: lock.run,
             lock: *id,
             reason: FireReason::Event,
-            payload: Some(occurrence.payload.clone()),
+            payload: Some(Value::clone(&occurrence.payload)),
         });
     }
     fire(node, tx, marks).await?;
@@ -310,12 +310,12 @@ async fn passes(node: &Node, lock: &Lock, wait: &Waiting, occurrence: &Occurrenc
     };
     let live = node.live(&wait.program.wait_reads(&lock.path)).await;
     let mut base = wait.base.clone();
-    base.trigger = trigger_scope(
+    base.trigger = Arc::new(trigger_scope(
         "wait",
         &occurrence.event,
         &occurrence.actor,
         &occurrence.payload,
-    );
+    ));
     let view = View::of(&base, &live, &wait.locals);
     let env = Env::new(
         node.sim.registries.filters(),

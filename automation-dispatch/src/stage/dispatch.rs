@@ -19,7 +19,7 @@ use automation_entity::EntityChanged;
 use plugin_api::{
     Tx,
     hook::{EventMeta, RawHookHandler},
-    queue::{BatchHandler, Consumer, Job, JobError, QueueError, Subscription, Verdict},
+    queue::{BatchHandler, Consumer, Job, JobError, NewJob, QueueError, Subscription, Verdict},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -27,6 +27,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Jobs of one transaction at most.
 const BATCH: usize = 200;
+
+/// Firings decided at a stretch: bounds what a batch of jobs with many automations each holds.
+const FIRINGS: usize = 1024;
 
 /// How soon a decision that waits for a woken run is looked at again.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -42,10 +45,19 @@ pub async fn run(shared: &Arc<Shared>) -> Result<Subscription, QueueError> {
 /// A batch of jobs, sorted by what they ask for; positions say which verdict is theirs.
 #[derive(Default)]
 struct Sorted {
-    triggers: Vec<(usize, Arc<Automation>, Vec<Firing>)>,
+    triggers: Vec<Triggered>,
+    /// Parts of trigger jobs, to be handled as jobs of their own.
+    parts: Vec<NewJob>,
     event_wakes: Vec<EventAsk>,
     wakes: Vec<(usize, RecheckAsk)>,
     keys: Vec<String>,
+}
+
+/// A trigger job: its position, what happened, and whom it concerns.
+struct Triggered {
+    at: usize,
+    occurrence: Arc<Occurrence>,
+    automations: Vec<Arc<Automation>>,
 }
 
 #[async_trait::async_trait]
@@ -61,17 +73,30 @@ impl BatchHandler for Stage2 {
         sorted.event_wakes.extend(own);
         let woken = event::wake(shared, tx, &sorted.event_wakes).await?;
         let now = shared.clock.now();
-        let mut firings = Vec::new();
-        for (at, automation, of_job) in sorted.triggers {
-            let id = automation.id;
-            if woken.contains_key(&id) || shared.settling.is_busy(id, &shared.drivers, now) {
-                verdicts[at] = Verdict::Failed(JobError::Defer(SETTLE));
-            } else {
-                firings.extend(of_job);
+        let mut all = Vec::new();
+        for of_job in sorted.triggers {
+            let (busy, free): (Vec<_>, Vec<_>) = of_job.automations.into_iter().partition(|a| {
+                woken.contains_key(&a.id) || shared.settling.is_busy(a.id, &shared.drivers, now)
+            });
+            if free.is_empty() && !busy.is_empty() {
+                verdicts[of_job.at] = Verdict::Failed(JobError::Defer(SETTLE));
+            } else if !busy.is_empty() {
+                let ids: Vec<AutomationId> = busy.iter().map(|a| a.id).collect();
+                let later = DispatchJob::part(&jobs[of_job.at].data, &ids);
+                sorted
+                    .parts
+                    .push(later.at(now.plus_millis(SETTLE.as_millis() as i64)));
             }
+            all.extend(free.iter().flat_map(|a| firings(a, &of_job.occurrence)));
         }
         settle(shared, tx, woken);
-        fire(shared, tx, &firings).await?;
+        if !sorted.parts.is_empty() {
+            let parts = std::mem::take(&mut sorted.parts);
+            shared.queues.enqueue_in(tx, QUEUE, parts).await?;
+        }
+        for some in all.chunks(FIRINGS) {
+            fire(shared, tx, some).await?;
+        }
         let (positions, asks): (Vec<usize>, Vec<RecheckAsk>) = sorted.wakes.into_iter().unzip();
         let answers = recheck(shared, tx, &asks).await?;
         for (at, answer) in positions.into_iter().zip(answers) {
@@ -96,24 +121,41 @@ impl Stage2 {
         let mut sorted = Sorted::default();
         for (at, job) in jobs.iter().enumerate() {
             match DispatchJob::deserialize(&job.data) {
+                // It failed as a whole: one of them must not stop or delay the others.
+                Ok(DispatchJob::Trigger { automation_ids, .. })
+                    if job.attempt > 1 && automation_ids.len() > 1 =>
+                {
+                    let each = automation_ids.chunks(1);
+                    let each = each.map(|id| DispatchJob::part(&job.data, id));
+                    sorted.parts.extend(each);
+                }
                 Ok(DispatchJob::Trigger {
-                    automation_id,
+                    automation_ids,
                     event_id,
                     changed,
                     ..
-                }) => match shared.automations.enabled(automation_id) {
-                    Some(automation) => match of_change(shared, event_id, changed) {
-                        Ok(occurrence) => {
-                            let firings = firings(&automation, &occurrence);
-                            sorted.triggers.push((at, automation, firings));
+                }) => {
+                    let mut automations = Vec::with_capacity(automation_ids.len());
+                    for id in automation_ids {
+                        let enabled = shared.automations.enabled(id);
+                        if enabled.is_none() {
+                            why::not_enabled(shared, tx, id, &event_id, &changed);
+                            tracing::debug!(automation = %id, "The automation of a job is gone or disabled.");
                         }
-                        Err(e) => verdicts[at] = Verdict::Failed(e),
-                    },
-                    None => {
-                        why::not_enabled(shared, tx, automation_id, &event_id, &changed);
-                        tracing::debug!(automation = %automation_id, "The automation of a job is gone or disabled.");
+                        automations.extend(enabled);
                     }
-                },
+                    if automations.is_empty() {
+                        continue;
+                    }
+                    match of_change(shared, event_id, changed) {
+                        Ok(occurrence) => sorted.triggers.push(Triggered {
+                            at,
+                            occurrence,
+                            automations,
+                        }),
+                        Err(e) => verdicts[at] = Verdict::Failed(e),
+                    }
+                }
                 Ok(DispatchJob::Wake {
                     wait_lock_id,
                     changed,
@@ -148,30 +190,31 @@ impl Stage2 {
 }
 
 /// The locks of triggered automations' own runs that wait for the very event that triggers them.
-async fn own_locks(
-    tx: &mut Tx,
-    triggers: &[(usize, Arc<Automation>, Vec<Firing>)],
-) -> Result<Vec<EventAsk>, JobError> {
-    let occurrences = triggers.iter().filter_map(|(_, automation, firings)| {
-        let firing = firings.first()?;
-        Some((automation.id, firing.occurrence.clone()))
-    });
-    let occurrences: Vec<_> = occurrences.collect();
-    let pairs: Vec<event::Pair<'_>> = occurrences
+async fn own_locks(tx: &mut Tx, triggers: &[Triggered]) -> Result<Vec<EventAsk>, JobError> {
+    let pairs: Vec<event::Pair<'_>> = triggers
         .iter()
-        .map(|(_, o)| (o.event.as_str(), o.context_key.as_deref()))
+        .map(|t| {
+            (
+                t.occurrence.event.as_str(),
+                t.occurrence.context_key.as_deref(),
+            )
+        })
         .collect();
     let awaiting = event::awaiting(tx, &pairs).await?;
     let mut asks = Vec::new();
-    for (automation, occurrence) in occurrences {
+    for Triggered {
+        occurrence,
+        automations,
+        ..
+    } in triggers
+    {
         let key = (occurrence.event.clone(), occurrence.context_key.clone());
         let locks = awaiting.get(&key).into_iter().flatten();
-        for lock in locks.filter(|l| l.automation_id == automation) {
-            asks.push(EventAsk {
-                lock: lock.id,
-                occurrence: occurrence.clone(),
-            });
-        }
+        let own = locks.filter(|l| automations.iter().any(|a| a.id == l.automation_id));
+        asks.extend(own.map(|lock| EventAsk {
+            lock: lock.id,
+            occurrence: occurrence.clone(),
+        }));
     }
     Ok(asks)
 }
@@ -199,7 +242,7 @@ fn of_change(
         id: changed.change_id.to_string(),
         at: changed.occurred_at,
         event,
-        payload,
+        payload: Arc::new(payload),
         actor: changed.actor,
         context_key: Some(changed.id.clone()),
         entity: Some((changed.kind, changed.id)),
@@ -241,7 +284,7 @@ impl RawHookHandler for Emissions {
             id: meta.delivery_id,
             at: meta.emitted_at,
             event: self.event.clone(),
-            payload,
+            payload: Arc::new(payload),
             actor: meta.actor,
             context_key: context_key.clone(),
             entity: None,

@@ -4,10 +4,13 @@ use crate::version;
 use automation_core::{AutomationId, LockId, RunId};
 use automation_entity::EntityChanged;
 use plugin_api::queue::NewJob;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 
 /// The queue between the stages.
 pub const QUEUE: &str = "automation-dispatch";
+/// Automations of one job at most: a thousand of them on one event are a handful of jobs.
+pub const TOGETHER: usize = 256;
 /// Its consumer group.
 pub const GROUP: &str = "automation-dispatch-run";
 
@@ -19,10 +22,11 @@ pub const GROUP: &str = "automation-dispatch-run";
     rename_all_fields = "camelCase"
 )]
 pub enum DispatchJob {
-    /// An event concerns one automation.
+    /// An event concerns automations.
     Trigger {
-        /// The automation.
-        automation_id: AutomationId,
+        /// In order of creation; [`TOGETHER`] at most. One may stand alone, as in the reference.
+        #[serde(alias = "automationId", deserialize_with = "one_or_many")]
+        automation_ids: Vec<AutomationId>,
         /// Qualified event id. The reference's wire name is `triggerId`.
         #[serde(alias = "triggerId")]
         event_id: String,
@@ -65,17 +69,34 @@ pub enum DispatchJob {
     },
 }
 
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<AutomationId>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Ids {
+        One(AutomationId),
+        Many(Vec<AutomationId>),
+    }
+    Ok(match Ids::deserialize(from)? {
+        Ids::One(id) => vec![id],
+        Ids::Many(ids) => ids,
+    })
+}
+
 impl DispatchJob {
     /// The job to enqueue. Its id collapses only onto one that has not started; whatever is
     /// delivered again is made harmless downstream (`dispatch §17`).
     pub fn enqueue(&self, change_id: uuid::Uuid) -> Result<NewJob, serde_json::Error> {
         let id = match self {
             DispatchJob::Trigger {
-                automation_id,
+                automation_ids,
                 event_id,
                 entity_ref,
                 ..
-            } => format!("trigger:{automation_id}:{event_id}:{entity_ref}:{change_id}"),
+            } => {
+                let first = automation_ids.first().map(AutomationId::to_string);
+                let first = first.unwrap_or_default();
+                format!("trigger:{first}:{event_id}:{entity_ref}:{change_id}")
+            }
             DispatchJob::Wake {
                 wait_lock_id,
                 entity_ref,
@@ -89,5 +110,12 @@ impl DispatchJob {
             }
         };
         Ok(NewJob::new(version::mark(serde_json::to_value(self)?)).id(id))
+    }
+
+    /// A trigger job for some of its automations. It has no id, so that it collapses onto nothing.
+    pub fn part(data: &Value, automations: &[AutomationId]) -> NewJob {
+        let mut data = data.clone();
+        data["automationIds"] = json!(automations);
+        NewJob::new(data)
     }
 }

@@ -1,6 +1,6 @@
 //! Stage 1: from changes to jobs, on rows only.
 
-use super::job::{DispatchJob, QUEUE};
+use super::job::{DispatchJob, QUEUE, TOGETHER};
 use crate::{
     dwell,
     shared::Shared,
@@ -67,9 +67,9 @@ impl ChangeRouter for Router {
                     };
                     jobs.push(job.enqueue(change.change_id)?);
                 }
-                for automation in shared.automations.for_event(event) {
+                for together in shared.automations.for_event(event).chunks(TOGETHER) {
                     let job = DispatchJob::Trigger {
-                        automation_id: automation.id,
+                        automation_ids: together.iter().map(|a| a.id).collect(),
                         event_id: event.clone(),
                         entity_ref: entity_ref.clone(),
                         changed: change.clone(),

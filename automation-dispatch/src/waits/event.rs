@@ -17,6 +17,7 @@ use crate::{
 };
 use automation_core::{AutomationId, LockId, RunId, compiled::CompiledKind};
 use plugin_api::{Tx, db::DbError, queue::JobError};
+use serde_json::Value;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -124,7 +125,7 @@ pub async fn wake(
                 run_id: run,
                 lock: ask.lock,
                 reason: FireReason::Event,
-                payload: Some(ask.occurrence.payload.clone()),
+                payload: Some(Value::clone(&ask.occurrence.payload)),
             });
         }
     }
@@ -143,12 +144,12 @@ async fn passes(shared: &Arc<Shared>, wait: &Waiting, occurrence: &Occurrence) -
         return true;
     };
     let mut base = wait.base.clone();
-    base.trigger = trigger_scope(
+    base.trigger = Arc::new(trigger_scope(
         "wait",
         &occurrence.event,
         &occurrence.actor,
         &occurrence.payload,
-    );
+    ));
     let reads = wait.program.wait_reads(&wait.lock.action_path);
     let ask = scope::Ask {
         reads: &reads,

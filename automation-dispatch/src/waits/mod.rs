@@ -72,7 +72,7 @@ pub async fn read_for(
     base: &Base,
     locals: &Locals,
     context_key: Option<&str>,
-) -> Live {
+) -> Arc<Live> {
     let reads = program.wait_reads(path);
     let ask = scope::Ask {
         reads: &reads,

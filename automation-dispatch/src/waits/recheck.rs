@@ -153,7 +153,7 @@ async fn read(
     shared: &Arc<Shared>,
     untils: Vec<Waiting>,
     changed: &HashMap<LockId, Vec<(String, String)>>,
-) -> Vec<(Waiting, Live)> {
+) -> Vec<(Waiting, Arc<Live>)> {
     let sets: Vec<_> = untils
         .iter()
         .map(|u| u.program.wait_reads(&u.lock.action_path))

@@ -79,7 +79,7 @@ pub async fn load(
             }
         }
         waiting.push(Waiting {
-            base: base_of(&record, Live::default()),
+            base: base_of(&record, Live::none()),
             locals: walk.locals(&lock.action_path),
             lock,
             record,

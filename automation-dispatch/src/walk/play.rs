@@ -98,9 +98,11 @@ impl Play {
             registries,
             walk: Walk::new(),
             base: Base {
-                trigger: json!({"id": "t", "event": "test.fired", "payload": {"n": 1, "text": "abc"}}),
-                now: json!("2026-01-15T12:00:00.000Z"),
-                live: Live::default(),
+                trigger: Arc::new(
+                    json!({"id": "t", "event": "test.fired", "payload": {"n": 1, "text": "abc"}}),
+                ),
+                now: Arc::new(json!("2026-01-15T12:00:00.000Z")),
+                live: Live::none(),
             },
             now: Ts::parse("2026-01-15T12:00:00Z").expect("instant"),
             rest: Rest::Walking,
@@ -235,7 +237,7 @@ impl Play {
                 };
                 Event::Read {
                     path,
-                    live: live.unwrap_or_default(),
+                    live: Arc::new(live.unwrap_or_default()),
                 }
             }
         }

@@ -6,6 +6,7 @@ use super::{
 };
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn call(name: &str) -> String {
     format!("{{action: test.call, config: {{name: '{name}'}}}}")
@@ -139,9 +140,9 @@ fn dispatch_c15_for_each_walks_the_list_it_began_with() {
     let mut p = Play::new(
         "- variables: {unused: 1}\n- repeat:\n    for_each: \"trigger.payload.list\"\n    sequence:\n    - delay: {seconds: 5}\n    - {action: test.call, config: {name: '{{ repeat.item }}'}}",
     );
-    p.base.trigger["payload"]["list"] = json!(["a", "b", "c"]);
+    Arc::make_mut(&mut p.base.trigger)["payload"]["list"] = json!(["a", "b", "c"]);
     p.start();
-    p.base.trigger["payload"]["list"] = json!(["x"]);
+    Arc::make_mut(&mut p.base.trigger)["payload"]["list"] = json!(["x"]);
     p.crash_after = Some(p.decisions + 1);
     while p.rest == Rest::Suspended {
         p.fire(FireReason::Timer);
@@ -166,7 +167,7 @@ fn for_each_over_anything_else_fails_the_step() {
             "- repeat: {{for_each: \"{given}\", sequence: [{}]}}",
             call("a")
         ));
-        p.base.trigger["payload"]["big"] = json!(vec![0; 10_001]);
+        Arc::make_mut(&mut p.base.trigger)["payload"]["big"] = json!(vec![0; 10_001]);
         p.start();
         assert_eq!(p.end(), ("failed", Some(code)));
         assert!(p.calls.is_empty());
@@ -266,7 +267,7 @@ const NESTED: &str = r#"
 fn dispatch_c26_c63_a_crash_after_any_decision_repeats_at_most_what_was_in_flight() {
     let play = || {
         let mut p = Play::new(NESTED);
-        p.base.trigger["payload"]["list"] = json!(["x", "y"]);
+        Arc::make_mut(&mut p.base.trigger)["payload"]["list"] = json!(["x", "y"]);
         p
     };
     let mut whole = play();

@@ -2,6 +2,7 @@
 //! scope, its frame and freshly read state, so that nothing is merged into one document.
 
 use serde_json::Value;
+use std::sync::{Arc, OnceLock};
 use template_engine::Scope;
 
 /// Live state as one site reads it: the `health` and `state` roots.
@@ -25,15 +26,24 @@ impl Default for Live {
     }
 }
 
-/// The part of a run's scope that a walk does not change.
+impl Live {
+    /// Nothing was read: one for all sites whose expressions look at no live state.
+    pub fn none() -> Arc<Self> {
+        static NONE: OnceLock<Arc<Live>> = OnceLock::new();
+        NONE.get_or_init(Arc::default).clone()
+    }
+}
+
+/// The part of a run's scope that a walk does not change. Its parts are shared: a thousand
+/// automations that look at one event look at one copy of it.
 #[derive(Clone, Debug)]
 pub struct Base {
     /// `{id, event, eventId, actor, payload}`.
-    pub trigger: Value,
+    pub trigger: Arc<Value>,
     /// Start of the run, as text.
-    pub now: Value,
+    pub now: Arc<Value>,
     /// As old as the walk's start or last resume.
-    pub live: Live,
+    pub live: Arc<Live>,
 }
 
 /// All names at one place of the tree.

@@ -10,20 +10,18 @@ use crate::{
     fire::{Candidate, Firing, LedgerKey, Occurrence, Started, firings},
     gates::decide::Verdict,
     shared::Shared,
-    walk::view::{Base, Live},
+    walk::view::Base,
 };
 use automation_core::{AutomationId, DwellId, definition::Refire};
 use automation_entity::EntityChanged;
 use plugin_api::{Actor, Ts, Tx};
-use serde_json::Value;
 use std::{collections::HashSet, sync::Arc};
 
-/// The entry of a gate that said no; none while the occurrence goes on to a dwell or a run. Takes
-/// the scope the gate looked at, which nobody needs after a no.
-pub fn gate_said_no(firing: &Firing, verdict: &Verdict, base: &mut Base, at: Ts) -> Option<Entry> {
+/// The entry of a gate that said no; none while the occurrence goes on to a dwell or a run.
+pub fn gate_said_no(firing: &Firing, verdict: &Verdict, base: &Base, at: Ts) -> Option<Entry> {
     let scene = || {
         let program = &firing.automation.program;
-        Scene::new(program, firing.trigger, std::mem::replace(base, nothing()))
+        Scene::new(program, firing.trigger, base.clone())
     };
     let ruling = match verdict {
         Verdict::WindowHeld { n, partition } => {
@@ -40,19 +38,6 @@ pub fn gate_said_no(firing: &Firing, verdict: &Verdict, base: &mut Base, at: Ts)
         verdict => of_gates(verdict, scene)?,
     };
     Some(Entry::of(firing, at, ruling))
-}
-
-/// What a no leaves behind; making it allocates nothing.
-fn nothing() -> Base {
-    Base {
-        trigger: Value::Null,
-        now: Value::Null,
-        live: Live {
-            health: Value::Null,
-            state: Value::Null,
-            unresolved: false,
-        },
-    }
 }
 
 /// As a ruling; none for a verdict that is not a no.
@@ -208,7 +193,7 @@ fn met(
         id: occurrence.to_owned(),
         at: shared.clock.now(),
         event: event.to_owned(),
-        payload: Value::Null,
+        payload: Arc::default(),
         actor: Actor::system(),
         context_key: context_key.map(str::to_owned),
         entity: None,

@@ -13,7 +13,7 @@ plugin_api::statements! {
 }
 
 /// A node dies; a new one on the same database goes on.
-async fn restart(w: World, db: &TestDb) -> World {
+pub async fn restart(w: World, db: &TestDb) -> World {
     let World {
         node,
         shared,

@@ -430,6 +430,19 @@ impl World {
         self.node.run(put(&self.things, id, status)).await;
     }
 
+    /// The status of a thing, if there is one.
+    pub async fn status(&self, id: &str) -> Option<String> {
+        let thing = self.things.get(id).await.expect("things can be read");
+        thing.map(|t| t.status)
+    }
+
+    /// Changes a thing in a task of the node, which may die meanwhile.
+    pub async fn try_set(&self, id: &str, status: &str) {
+        let (things, id, status) = (self.things.clone(), id.to_owned(), status.to_owned());
+        let task = async { plugin_api::spawn(async move { put(&things, &id, &status).await }) };
+        self.node.run(task).await.await.ok();
+    }
+
     /// Removes a thing through its handle.
     pub async fn remove(&self, id: &str) {
         let id2 = id.to_owned();

@@ -50,7 +50,7 @@ impl fmt::Display for EntityRef {
 }
 
 /// What a condition, or all expressions of a site, read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Refs {
     /// Unique, in order of appearance.
     pub refs: Vec<EntityRef>,

@@ -1,6 +1,7 @@
 //! Binding values and running a statement on the pool or in a transaction.
 
 use super::{Db, FromRow, Param, Result, Row, Sql, Tx, open, tx};
+use crate::fail::{self, Injected};
 use sqlx::Arguments;
 
 /// Where a statement runs: the pool, or a transaction someone handed over.
@@ -143,6 +144,19 @@ pub struct Query<'a> {
     args: Args,
 }
 
+/// Whether a statement is a transaction of its own that may write.
+#[derive(Clone, Copy)]
+struct Commits(bool);
+
+impl Commits {
+    async fn point(self, name: &'static str) -> Result<(), Injected> {
+        match self.0 {
+            true => fail::point(name).await,
+            false => Ok(()),
+        }
+    }
+}
+
 macro_rules! run {
     ($q:ident, $reads:expr, |$query:ident, $exec:ident, $row:ident| $body:expr) => {{
         let Query { on, sql, args } = $q;
@@ -268,6 +282,10 @@ impl<'a> Query<'a> {
         }
     }
 
+    fn commits(&self) -> Commits {
+        Commits(matches!(self.on, Conn::Db(_)) && !self.is_select())
+    }
+
     fn is_select(&self) -> bool {
         let text = self.sql.sqlite.trim_start().get(..6);
         text.is_some_and(|s| s.eq_ignore_ascii_case("select"))
@@ -275,7 +293,7 @@ impl<'a> Query<'a> {
 
     /// Runs the statement; answers how many rows it touched.
     pub async fn execute(self) -> Result<u64> {
-        crate::fail::point(crate::fail::DATABASE).await?;
+        fail::point(fail::DATABASE).await?;
         let Some(db) = self.rehearsed() else {
             return self.execute_here().await;
         };
@@ -290,15 +308,19 @@ impl<'a> Query<'a> {
 
     async fn execute_here(self) -> Result<u64> {
         let q = self;
-        run!(q, false, |query, on, _Row| Ok(query
+        let commits = q.commits();
+        commits.point(fail::COMMIT).await?;
+        let done: Result<u64> = run!(q, false, |query, on, _Row| Ok(query
             .execute(on)
             .await?
-            .rows_affected()))
+            .rows_affected()));
+        commits.point(fail::COMMITTED).await?;
+        done
     }
 
     /// All rows. On SQLite a text that begins with `select` runs on a reader connection.
     pub async fn all<R: FromRow>(self) -> Result<Vec<R>> {
-        crate::fail::point(crate::fail::DATABASE).await?;
+        fail::point(fail::DATABASE).await?;
         let Some(db) = self.rehearsed() else {
             return self.all_here().await;
         };
@@ -313,12 +335,16 @@ impl<'a> Query<'a> {
         let q = self;
         let reads = q.is_select();
         let _ = reads;
-        run!(q, reads, |query, on, Wrap| query
+        let commits = q.commits();
+        commits.point(fail::COMMIT).await?;
+        let rows: Result<Vec<R>> = run!(q, reads, |query, on, Wrap| query
             .fetch_all(on)
             .await?
             .into_iter()
             .map(|r| R::from_row(&Wrap(r)))
-            .collect())
+            .collect());
+        commits.point(fail::COMMITTED).await?;
+        rows
     }
 
     /// The first row, if any.

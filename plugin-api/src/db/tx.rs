@@ -47,12 +47,14 @@ impl Tx {
         if crate::dry_run::is_dry_run() {
             return self.rollback().await;
         }
+        crate::fail::point(crate::fail::COMMIT).await?;
         match self.inner {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite(t) => t.commit().await?,
             #[cfg(feature = "postgres")]
             Inner::Postgres(t) => t.commit().await?,
         }
+        crate::fail::point(crate::fail::COMMITTED).await?;
         for f in self.after {
             f();
         }

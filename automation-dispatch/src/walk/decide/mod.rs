@@ -32,7 +32,7 @@ use frames::Frame;
 use plugin_api::Ts;
 use rows::Rows;
 use serde_json::Value;
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 use template_engine::{Env, Filters};
 
 /// What a walk is decided with.
@@ -79,7 +79,7 @@ pub enum Event {
         /// Path of the step.
         path: String,
         /// The state.
-        live: Live,
+        live: Arc<Live>,
     },
     /// A lock of the run was fired (`dispatch §14.1`).
     Fired {

@@ -10,6 +10,7 @@ use crate::walk::view::Live;
 use automation_core::{LockId, StepId};
 use plugin_api::Ts;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use template_engine::condition::Condition;
 
 /// The parts of a `wait_until`.
@@ -101,7 +102,7 @@ impl Walker<'_> {
         None
     }
 
-    fn take_read(&mut self) -> Option<Live> {
+    fn take_read(&mut self) -> Option<Arc<Live>> {
         let path = self.path.clone();
         match self.take_event(|e| matches!(e, Event::Read { path: p, .. } if *p == path)) {
             Some(Event::Read { live, .. }) => Some(live),
