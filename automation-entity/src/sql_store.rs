@@ -38,7 +38,7 @@ plugin_api::statements! {
     /// only the rows of the log here.
     RECORD = {
         sqlite: "insert into entity_transitions (change_id, kind, entity_id, transitioned_at, field, from_value, to_value)
-            select $1, $2, $3, $4, value->>'field', value->>'from_value', value->>'to_value' from json_each($5)
+            select $1, $2, $3, $4, value->>'field', value->>'from_value', value->>'to_value' from jsonb_each($5)
             where true on conflict (change_id, field) do nothing",
         postgres: "with sent as (
                 insert into signalbox.entity_outbox (change_id, kind, entity_id, created_at, payload) values ($1, $2, $3, $4, $5)),

@@ -356,13 +356,13 @@ async fn statuses(tx: &mut Tx, now: Ts, live: &[(&RunCommit, Verdict)]) -> Resul
     if finished.is_empty() {
         return Ok(());
     }
-    let over: Vec<uuid::Uuid> = finished.iter().map(|f| f.run_id.uuid()).collect();
     tx.sql(sql::FINISH).rows(&finished).execute().await?;
-    tx.sql(sql::DELETE_LOCKS_OF_RUNS)
-        .ids(&over)
-        .execute()
-        .await?;
-    tx.sql(sql::DELETE_STATES).ids(&over).execute().await?;
+    if !tx.is_postgres() {
+        let over: Vec<uuid::Uuid> = finished.iter().map(|f| f.run_id.uuid()).collect();
+        for of_runs in [sql::DELETE_LOCKS_OF_RUNS, sql::DELETE_STATES] {
+            tx.sql(of_runs).ids(&over).execute().await?;
+        }
+    }
     for (c, _) in live {
         if let (Some((status, code, text)), Rest::Finished { .. }) = (c.close_open, &c.rest) {
             tx.sql(sql::CLOSE_STEPS)

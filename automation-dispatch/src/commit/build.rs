@@ -76,10 +76,6 @@ pub struct NewRun {
 }
 
 /// What makes a commit the business of its writer.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per commit, moved a few times and never stored"
-)]
 #[derive(Clone, Debug)]
 pub enum Fence {
     /// The run is created by this commit.

@@ -28,7 +28,7 @@ plugin_api::row! {
 plugin_api::statements! {
     /// The newest start of each that is not over yet.
     pub COOLING = {
-        sqlite: "select b.value->>'n' as n, r.started_at from json_each($1) b join automation_runs r on r.id = (select l.id from automation_runs l where l.automation_id = b.value->>'automation_id' and l.started_at > b.value->>'since' and l.trigger_id = b.value->>'trigger_id' and coalesce('k:' || l.context_key, '-') = b.value->>'key' order by l.started_at desc limit 1)",
+        sqlite: "select b.value->>'n' as n, r.started_at from jsonb_each($1) b join automation_runs r on r.id = (select l.id from automation_runs l where l.automation_id = b.value->>'automation_id' and l.started_at > b.value->>'since' and l.trigger_id = b.value->>'trigger_id' and coalesce('k:' || l.context_key, '-') = b.value->>'key' order by l.started_at desc limit 1)",
         postgres: "select b.n, r.started_at from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) as b(n, automation_id, trigger_id, key, since), lateral (select l.started_at from signalbox.automation_runs l where l.automation_id = b.automation_id and l.started_at > b.since and l.trigger_id = b.trigger_id and coalesce('k:' || l.context_key, '-') = b.key order by l.started_at desc limit 1) r",
     };
 }

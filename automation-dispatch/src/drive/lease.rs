@@ -16,12 +16,12 @@ plugin_api::statements! {
     /// [`FenceRow`]s. A row that somebody has locked – a checkpoint, a waker – is left out rather than
     /// waited for, so that one run cannot keep the others from being renewed.
     pub RENEW = {
-        sqlite: "update automation_run_state set lease_expires_at = max(lease_expires_at, $2), last_heartbeat_at = $3 where lease_owner = $1 and exists (select 1 from json_each($4) r where r.value->>'run_id' = run_id and r.value->>'epoch' = lease_epoch) returning run_id",
+        sqlite: "update automation_run_state set lease_expires_at = max(lease_expires_at, $2), last_heartbeat_at = $3 from jsonb_each($4) r where automation_run_state.run_id = r.value->>'run_id' and automation_run_state.lease_epoch = r.value->>'epoch' and automation_run_state.lease_owner = $1 returning run_id",
         postgres: "with r as (select * from unnest($4::uuid[], $5::bigint[]) as r(run_id, epoch)), held as (select s.run_id from signalbox.automation_run_state s join r on s.run_id = r.run_id and s.lease_epoch = r.epoch where s.lease_owner = $1 order by s.run_id for update of s skip locked) update signalbox.automation_run_state s set lease_expires_at = greatest(s.lease_expires_at, $2), last_heartbeat_at = $3 from held where s.run_id = held.run_id returning s.run_id",
     };
     /// Which of these leases are this node's, whoever has their rows locked.
     pub OURS = {
-        sqlite: "select run_id from automation_run_state where lease_owner = $1 and exists (select 1 from json_each($2) r where r.value->>'run_id' = run_id and r.value->>'epoch' = lease_epoch)",
+        sqlite: "select s.run_id from jsonb_each($2) r join automation_run_state s on s.run_id = r.value->>'run_id' and s.lease_epoch = r.value->>'epoch' where s.lease_owner = $1",
         postgres: "select s.run_id from signalbox.automation_run_state s join unnest($2::uuid[], $3::bigint[]) as r(run_id, epoch) on s.run_id = r.run_id and s.lease_epoch = r.epoch where s.lease_owner = $1",
     };
     pub RELEASE_ALL = "update signalbox.automation_run_state set lease_owner = null, lease_expires_at = null where lease_owner = $1";

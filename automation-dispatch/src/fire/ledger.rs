@@ -98,12 +98,12 @@ plugin_api::batch_row! {
 plugin_api::statements! {
     /// A row without a decision (a crash after the window gate) takes this one; any other stays.
     pub WRITE = {
-        sqlite: "insert into automation_occurrences(key, automation_id, window_fired, decision, run_id, decided_at) select value->>'key', value->>'automation_id', value->>'window_fired', value->>'decision', value->>'run_id', value->>'decided_at' from json_each($1) where true on conflict(key) do update set decision = excluded.decision, run_id = excluded.run_id, decided_at = excluded.decided_at where automation_occurrences.decision is null returning key",
+        sqlite: "insert into automation_occurrences(key, automation_id, window_fired, decision, run_id, decided_at) select value->>'key', value->>'automation_id', value->>'window_fired', value->>'decision', value->>'run_id', value->>'decided_at' from jsonb_each($1) where true on conflict(key) do update set decision = excluded.decision, run_id = excluded.run_id, decided_at = excluded.decided_at where automation_occurrences.decision is null returning key",
         postgres: "insert into signalbox.automation_occurrences as o (key, automation_id, window_fired, decision, run_id, decided_at) select * from unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::uuid[], $6::timestamptz[]) on conflict(key) do update set decision = excluded.decision, run_id = excluded.run_id, decided_at = excluded.decided_at where o.decision is null returning key",
     };
     /// Replaces what this same transaction wrote.
     pub CHANGE = {
-        sqlite: "update automation_occurrences set decision = r.value->>'decision', run_id = r.value->>'run_id' from json_each($1) r where automation_occurrences.key = r.value->>'key'",
+        sqlite: "update automation_occurrences set decision = r.value->>'decision', run_id = r.value->>'run_id' from jsonb_each($1) r where automation_occurrences.key = r.value->>'key'",
         postgres: "update signalbox.automation_occurrences o set decision = r.decision, run_id = r.run_id from unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::uuid[], $6::timestamptz[]) as r(key, automation_id, window_fired, decision, run_id, decided_at) where o.key = r.key",
     };
 }

@@ -83,7 +83,7 @@ plugin_api::statements! {
     };
     /// The claim of a wait: whoever marks it first wins.
     pub FIRE = {
-        sqlite: "update automation_wait_locks set fired_at = $1, fire_reason = r.value->>'reason', resume_payload = case when json_type(r.value, '$.payload') = 'null' then null else r.value->'payload' end from json_each($2) r where automation_wait_locks.id = r.value->>'id' and fired_at is null returning run_id",
+        sqlite: "update automation_wait_locks set fired_at = $1, fire_reason = r.value->>'reason', resume_payload = case when json_type(r.value, '$.payload') = 'null' then null else r.value->'payload' end from jsonb_each($2) r where automation_wait_locks.id = r.value->>'id' and fired_at is null returning run_id",
         postgres: "update signalbox.automation_wait_locks l set fired_at = $1, fire_reason = r.reason, resume_payload = r.payload from unnest($2::uuid[], $3::text[], $4::json[]) as r(id, reason, payload) where l.id = r.id and l.fired_at is null returning l.run_id",
     };
     pub DELETE_OF_RUN = "delete from signalbox.automation_wait_locks where run_id = $1";

@@ -50,9 +50,8 @@ pub(super) fn detail(entry: &Entry, filters: &Filters) -> Value {
             json!({"index": index, "error": error, "facts": condition(scene, *index, &env)})
         }
         Ruling::Refused { mode, max_runs } => json!({"mode": mode.name(), "max_runs": max_runs}),
-        Ruling::Loop { chain, depth } => {
-            let again = chain.contains(&entry.automation());
-            json!({"chain": chain, "depth": depth, "again": again})
+        Ruling::Loop { chain, again } => {
+            json!({"chain": chain, "depth": chain.len(), "again": again})
         }
         Ruling::Cooldown { until } => json!({"until": until.to_text()}),
     }

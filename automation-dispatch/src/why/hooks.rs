@@ -115,9 +115,12 @@ pub fn started(shared: &Shared, tx: &mut Tx, candidates: &[Candidate], answers: 
                 Started::Loop => {
                     let chain = candidate.cause.as_ref().map(|c| c.chain.as_slice());
                     let chain = chain.unwrap_or_default();
+                    let chain: Vec<AutomationId> =
+                        chain.iter().map(|id| AutomationId::from(*id)).collect();
                     Ruling::Loop {
-                        chain: chain.iter().map(|id| AutomationId::from(*id)).collect(),
-                        depth: chain.len() as u32,
+                        again: !definition.allow_reentry
+                            && chain.contains(&candidate.automation.id),
+                        chain,
                     }
                 }
                 Started::Cooldown { until } => Ruling::Cooldown { until: *until },

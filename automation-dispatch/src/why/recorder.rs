@@ -1,8 +1,8 @@
 //! The buffer between those who decide and the ring, and the task that empties it.
 //!
 //! Recording takes a lock for as long as it takes to append, whatever the database does. The task
-//! sleeps while there is nothing; then it lets decisions gather for half a second and writes them at
-//! one go, in transactions of a few hundred rows. So the ring costs a fixed share of the database at
+//! sleeps while there is nothing; then it lets decisions gather for half a second, longer while more
+//! come than fit, and writes them at one go, in transactions of a few hundred rows. So the ring costs a fixed share of the database at
 //! most, and what does not fit into it – decisions beyond the buffer, or beyond an automation's own
 //! ring – is never written.
 
@@ -23,6 +23,8 @@ use tokio::sync::Notify;
 
 /// How long decisions gather before they are written.
 const GATHER: Duration = Duration::from_millis(500);
+/// The same while more are made than fit: most are lost anyway, and must not cost others the database.
+const GATHER_OVERLOADED: Duration = Duration::from_secs(2);
 /// Decisions that wait at most; beyond that the oldest go.
 const CAPACITY: usize = 2048;
 /// Rows of one transaction.
@@ -62,6 +64,8 @@ struct Written {
     /// Decisions lost since that was last told, and when it was.
     lost: u64,
     told: Option<Ts>,
+    /// More came than fit when it was emptied last.
+    overloaded: bool,
 }
 
 impl Recorder {
@@ -148,7 +152,13 @@ impl Recorder {
 pub async fn run(shared: Arc<Shared>, status: LoopReporter) {
     loop {
         shared.decisions.0.arrived.notified().await;
-        shared.clock.sleep(GATHER).await;
+        let overloaded = shared.decisions.0.written.lock().await.overloaded;
+        let gather = if overloaded {
+            GATHER_OVERLOADED
+        } else {
+            GATHER
+        };
+        shared.clock.sleep(gather).await;
         let written = flush(&shared).await;
         status.pass(shared.clock.now(), written, None);
     }
@@ -160,6 +170,7 @@ pub async fn flush(shared: &Shared) -> u64 {
     let mut written = recorder.written.lock().await;
     let (entries, dropped) = shared.decisions.take();
     written.lost += dropped;
+    written.overloaded = dropped > 0;
     let mut kept = 0;
     for batch in entries.chunks(BATCH) {
         let rows = rows(shared, batch).await;

@@ -144,8 +144,8 @@ pub enum Ruling {
     Loop {
         /// Automations from the root cause on.
         chain: Vec<AutomationId>,
-        /// How deep the chain is.
-        depth: u32,
+        /// This automation is among them, and must not be again; else the chain is too long.
+        again: bool,
     },
     /// The trigger started a run of this context key a short while ago.
     Cooldown {

@@ -57,7 +57,7 @@ pub struct DecisionFilter {
 plugin_api::statements! {
     /// What belongs to an automation that was deleted meanwhile is left out.
     pub INSERT = {
-        sqlite: "insert into automation_decisions(automation_id, id, at, occurrence, trigger_id, context_key, verdict, gate, detail, run_id) select r.value->>'automation_id', r.value->>'id', r.value->>'at', r.value->>'occurrence', r.value->>'trigger_id', r.value->>'context_key', r.value->>'verdict', r.value->>'gate', r.value->'detail', r.value->>'run_id' from json_each($1) r where exists (select 1 from automations a where a.id = r.value->>'automation_id') on conflict do nothing",
+        sqlite: "insert into automation_decisions(automation_id, id, at, occurrence, trigger_id, context_key, verdict, gate, detail, run_id) select r.value->>'automation_id', r.value->>'id', r.value->>'at', r.value->>'occurrence', r.value->>'trigger_id', r.value->>'context_key', r.value->>'verdict', r.value->>'gate', r.value->'detail', r.value->>'run_id' from jsonb_each($1) r where exists (select 1 from automations a where a.id = r.value->>'automation_id') on conflict do nothing",
         postgres: "insert into signalbox.automation_decisions(automation_id, id, at, occurrence, trigger_id, context_key, verdict, gate, detail, run_id) select r.* from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::json[], $10::uuid[]) as r(automation_id, id, at, occurrence, trigger_id, context_key, verdict, gate, detail, run_id) where exists (select 1 from signalbox.automations a where a.id = r.automation_id) on conflict do nothing",
     };
     /// All but the newest `$1` of each automation of `$2`.

@@ -52,7 +52,7 @@ plugin_api::row! {
 
 plugin_api::statements! {
     pub INSERT = {
-        sqlite: "insert into automation_window_events(id, automation_id, trigger_id, event_id, context_key, occurred_at, recorded_at) select value->>'id', value->>'automation_id', value->>'trigger_id', value->>'event_id', value->>'context_key', value->>'occurred_at', value->>'recorded_at' from json_each($1)",
+        sqlite: "insert into automation_window_events(id, automation_id, trigger_id, event_id, context_key, occurred_at, recorded_at) select value->>'id', value->>'automation_id', value->>'trigger_id', value->>'event_id', value->>'context_key', value->>'occurred_at', value->>'recorded_at' from jsonb_each($1)",
         postgres: "insert into signalbox.automation_window_events(id, automation_id, trigger_id, event_id, context_key, occurred_at, recorded_at) select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])",
     };
     /// The newest occurrences of a bucket.

@@ -49,6 +49,9 @@ impl Story<'_> {
             w.try_set(&self.thing, "down").await;
         }
         self.until(w, &["waiting", "success"]).await;
+        if w.node.scope().is_killed() {
+            return;
+        }
         if status.as_deref() != Some("up") {
             w.try_set(&self.thing, "up").await;
         }

@@ -15,7 +15,7 @@ const GO: &str = "actions: [{action: world.call, config: {name: go}}]";
 const DOWN_FOR_A_MINUTE: &str = "triggers: [{id: down, event: world.went_down, for: {seconds: 60}}]\nconcurrency_scope: context_key\nactions: []";
 
 /// Decisions, oldest first.
-async fn told(w: &World, a: AutomationId) -> Vec<DecisionRecord> {
+pub async fn told(w: &World, a: AutomationId) -> Vec<DecisionRecord> {
     let asked = w.engine.why(a, None, None, 500);
     let mut told = w.node.run(asked).await.expect("decisions");
     told.reverse();
@@ -23,7 +23,7 @@ async fn told(w: &World, a: AutomationId) -> Vec<DecisionRecord> {
 }
 
 /// Waits until there are `n` and answers them.
-async fn after(w: &World, a: AutomationId, n: usize) -> Vec<DecisionRecord> {
+pub async fn after(w: &World, a: AutomationId, n: usize) -> Vec<DecisionRecord> {
     until(
         async || Some(told(w, a).await).filter(|t| t.len() >= n),
         &format!("{n} decisions"),
@@ -31,7 +31,7 @@ async fn after(w: &World, a: AutomationId, n: usize) -> Vec<DecisionRecord> {
     .await
 }
 
-fn verdicts(told: &[DecisionRecord]) -> Vec<&str> {
+pub fn verdicts(told: &[DecisionRecord]) -> Vec<&str> {
     told.iter().map(|d| d.verdict.as_str()).collect()
 }
 

@@ -1,8 +1,12 @@
 //! Windows, queues, cool-downs, chains and limits, on both databases.
 
-use crate::world::{STATES, World};
+use crate::{
+    why,
+    world::{STATES, World},
+};
 use automation_core::store::{AutomationChange, Status};
 use plugin_api::Actor;
+use serde_json::json;
 use std::time::Duration;
 use test_kit::{TestDb, both_engines, eventually, stays};
 
@@ -170,6 +174,10 @@ both_engines! {
         let run = w.runs(a).await.remove(0);
         let cause = run.cause.unwrap().0;
         assert_eq!(cause["chain"].as_array().unwrap().len(), 1);
+        let told = why::after(&w, a, 2).await;
+        assert_eq!(why::verdicts(&told), ["started", "loop"]);
+        assert_eq!(told[1].detail.0, json!({"chain": [a], "depth": 1, "again": true}));
+        assert_eq!((told[1].gate.as_deref(), told[1].run_id), (Some("causality"), None));
         w.node.shutdown().await;
     }
 
@@ -179,6 +187,9 @@ both_engines! {
         w.set("x", "down").await;
         eventually(async || w.runs(a).await.len() == 16, "sixteen links").await;
         assert!(stays(async || w.runs(a).await.len() == 16).await);
+        let last = why::after(&w, a, 17).await.pop().unwrap();
+        assert_eq!((last.verdict.as_str(), &last.detail.0["depth"], &last.detail.0["again"]), ("loop", &json!(16), &json!(false)));
+        assert!(last.sentence().contains("16 automations have set each other off"), "{}", last.sentence());
         w.node.shutdown().await;
     }
 

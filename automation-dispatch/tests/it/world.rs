@@ -439,8 +439,9 @@ impl World {
     /// Changes a thing in a task of the node, which may die meanwhile.
     pub async fn try_set(&self, id: &str, status: &str) {
         let (things, id, status) = (self.things.clone(), id.to_owned(), status.to_owned());
-        let task = async { plugin_api::spawn(async move { put(&things, &id, &status).await }) };
-        self.node.run(task).await.await.ok();
+        let write = async move { put(&things, &id, &status).await };
+        let task = async { plugin_api::spawn(write).await.ok() };
+        self.node.run(task).await;
     }
 
     /// Removes a thing through its handle.

@@ -14,7 +14,7 @@ use plugin_api::{
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgListener;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -38,8 +38,8 @@ struct Message {
     node: String,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     topics: BTreeSet<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signal: Option<SentSignal>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    signals: Vec<SentSignal>,
 }
 
 /// What waits to be sent.
@@ -115,13 +115,6 @@ async fn send(db: Db, node: String, outgoing: Arc<Outgoing>) {
         let (topics, signals) = outgoing.take();
         for message in messages(&node, topics, signals) {
             let payload = serde_json::to_string(&message).expect("a message serialises");
-            if payload.len() > MAX_PAYLOAD {
-                tracing::warn!(
-                    bytes = payload.len(),
-                    "A signal is too large to reach clients of other nodes."
-                );
-                continue;
-            }
             if let Err(error) = db.sql(NOTIFY).bind(payload).execute().await {
                 // Nothing is lost for good: listeners scan, and clients refetch.
                 tracing::warn!(%error, "Hints and signals could not be sent to other nodes.");
@@ -131,32 +124,46 @@ async fn send(db: Db, node: String, outgoing: Arc<Outgoing>) {
     }
 }
 
-/// Topics in as few messages as fit, each signal in its own.
-fn messages(
-    node: &str,
-    topics: BTreeSet<String>,
-    signals: Vec<SentSignal>,
-) -> impl Iterator<Item = Message> {
-    let mut parts: Vec<BTreeSet<String>> = Vec::new();
+/// Topics and signals in as few messages as fit; the same signal twice is sent once.
+fn messages(node: &str, topics: BTreeSet<String>, signals: Vec<SentSignal>) -> Vec<Message> {
+    let most = MAX_PAYLOAD - 200 - node.len();
+    let mut parts: Vec<Message> = Vec::new();
     let mut room = 0;
+    let mut part_with = |size: usize, put: &mut dyn FnMut(&mut Message)| {
+        if size > room || parts.is_empty() {
+            parts.push(Message {
+                node: node.to_owned(),
+                topics: BTreeSet::new(),
+                signals: Vec::new(),
+            });
+            room = most;
+        }
+        room = room.saturating_sub(size);
+        if let Some(part) = parts.last_mut() {
+            put(part);
+        }
+    };
     for topic in topics {
         // Quotes, comma and room for escapes.
         let size = topic.len() * 2 + 4;
-        if size > room {
-            parts.push(BTreeSet::new());
-            room = MAX_PAYLOAD - 200 - node.len();
-        }
-        room = room.saturating_sub(size);
-        parts.last_mut().expect("just pushed").insert(topic);
+        part_with(size, &mut |part| {
+            part.topics.insert(topic.clone());
+        });
     }
-    let hints = parts.into_iter().map(|topics| (topics, None));
-    let signals = signals.into_iter().map(|s| (BTreeSet::new(), Some(s)));
-    let node = node.to_owned();
-    hints.chain(signals).map(move |(topics, signal)| Message {
-        node: node.clone(),
-        topics,
-        signal,
-    })
+    let mut sent: HashSet<String> = HashSet::new();
+    for signal in signals {
+        let text = serde_json::to_string(&signal).expect("a signal serialises");
+        let size = text.len() + 1;
+        if size > most {
+            tracing::warn!(
+                bytes = size,
+                "A signal is too large to reach clients of other nodes."
+            );
+        } else if sent.insert(text) {
+            part_with(size, &mut |part| part.signals.push(signal.clone()));
+        }
+    }
+    parts
 }
 
 async fn listen(
@@ -194,7 +201,7 @@ async fn hear(
                 for topic in &message.topics {
                     topics.wake(topic);
                 }
-                message.signal.into_iter().for_each(receive);
+                message.signals.into_iter().for_each(receive);
             }
             Err(error) => tracing::warn!(%error, "A message of another node cannot be read."),
         }
@@ -209,7 +216,7 @@ mod tests {
     #[test]
     fn many_topics_are_split_over_messages_that_fit() {
         let topics: BTreeSet<String> = (0..2000).map(|i| format!("queue:number-{i}")).collect();
-        let parts: Vec<Message> = messages("n", topics.clone(), Vec::new()).collect();
+        let parts = messages("n", topics.clone(), Vec::new());
         assert!(parts.len() > 1);
         let sizes = parts
             .iter()

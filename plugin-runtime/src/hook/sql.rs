@@ -42,7 +42,7 @@ statements! {
     };
     /// Rows [`Seq`].
     pub(super) UNSTAGE = {
-        sqlite: "delete from hook_staged where seq in (select value->>'seq' from json_each($1))",
+        sqlite: "delete from hook_staged where seq in (select value->>'seq' from jsonb_each($1))",
         postgres: "delete from signalbox.hook_staged where seq = any($1::bigint[])",
     };
     /// $1 queue, $2 group, $3 node, $4 now.
@@ -57,21 +57,21 @@ statements! {
     /// Rows [`Group`].
     pub(super) LEAVE = {
         sqlite: "delete from hook_broadcasts where (queue, grp) in
-            (select value->>'queue', value->>'grp' from json_each($1))",
+            (select value->>'queue', value->>'grp' from jsonb_each($1))",
         postgres: "delete from signalbox.hook_broadcasts b using unnest($1::text[], $2::text[]) as r(queue, grp)
             where b.queue = r.queue and b.grp = r.grp",
     };
     /// Rows [`Group`].
     pub(super) DROP_GROUPS = {
         sqlite: "delete from queue_groups where (queue, grp) in
-            (select value->>'queue', value->>'grp' from json_each($1))",
+            (select value->>'queue', value->>'grp' from jsonb_each($1))",
         postgres: "delete from signalbox.queue_groups g using unnest($1::text[], $2::text[]) as r(queue, grp)
             where g.queue = r.queue and g.grp = r.grp",
     };
     /// Rows [`Group`].
     pub(super) DROP_BACKLOG = {
         sqlite: "delete from queue_jobs where (queue, grp) in
-            (select value->>'queue', value->>'grp' from json_each($1))",
+            (select value->>'queue', value->>'grp' from jsonb_each($1))",
         postgres: "delete from signalbox.queue_jobs j using unnest($1::text[], $2::text[]) as r(queue, grp)
             where j.queue = r.queue and j.grp = r.grp",
     };

@@ -135,7 +135,7 @@ statements! {
         sqlite: "insert into queue_jobs (queue, grp, job_id, named, data, priority, state, run_at, due_at, enqueued_at)
             select $1, coalesce(g.grp, ''), r.value->>'job_id', r.value->>'named', r.value->'data', r.value->>'priority',
                    g.grp is not null and r.value->>'run_at' > $2, r.value->>'run_at', r.value->>'run_at', $2
-            from json_each($4) r left join queue_groups g on g.queue = $1
+            from jsonb_each($4) r left join queue_groups g on g.queue = $1
             where $3 or g.grp is not null order by r.key, g.grp
             on conflict do nothing",
         postgres: "insert into signalbox.queue_jobs (seq, queue, grp, job_id, named, data, priority, state, run_at, due_at, enqueued_at)
@@ -154,7 +154,7 @@ statements! {
         sqlite: "insert into queue_jobs (queue, grp, job_id, named, recurring, data, priority, state, run_at, due_at, enqueued_at)
             select $1, g.grp, r.value->>'job_id', 1, r.value->>'recurring', r.value->'data', r.value->>'priority',
                    0, r.value->>'due_at', r.value->>'due_at', $2
-            from json_each($3) r join queue_groups g on g.queue = $1
+            from jsonb_each($3) r join queue_groups g on g.queue = $1
             where not (r.value->>'skip_overlap' and exists
                 (select 1 from queue_jobs p where p.queue = $1 and p.recurring = r.value->>'recurring'))
             order by r.key, g.grp
@@ -202,8 +202,8 @@ statements! {
     /// Rows [`Fence`] with the attempt about to be made: the jobs of a batch that was split.
     pub(super) TAKE_THESE = {
         sqlite: "delete from queue_jobs
-            where state = 0 and seq in (select value->>'seq' from json_each($1))
-              and (seq, attempt + 1) in (select value->>'seq', value->>'attempt' from json_each($1))
+            where state = 0 and seq in (select value->>'seq' from jsonb_each($1))
+              and (seq, attempt + 1) in (select value->>'seq', value->>'attempt' from jsonb_each($1))
             returning seq, attempt + 1 as attempt, defers, priority, job_id, data, enqueued_at, due_at, recurring",
         postgres: "delete from signalbox.queue_jobs
             where seq = any(array(select j.seq from unnest($1::bigint[], $2::integer[]) as r(seq, attempt)
@@ -216,8 +216,8 @@ statements! {
     /// back, so that the statements for started jobs apply to them.
     pub(super) START_THESE = {
         sqlite: "update queue_jobs set state = 2, attempt = attempt + 1
-            where state = 0 and seq in (select value->>'seq' from json_each($1))
-              and (seq, attempt + 1) in (select value->>'seq', value->>'attempt' from json_each($1))",
+            where state = 0 and seq in (select value->>'seq' from jsonb_each($1))
+              and (seq, attempt + 1) in (select value->>'seq', value->>'attempt' from jsonb_each($1))",
         postgres: "update signalbox.queue_jobs j set state = 2, attempt = j.attempt + 1
             from unnest($1::bigint[], $2::integer[]) as r(seq, attempt)
             where j.seq = r.seq and j.state = 0 and j.attempt + 1 = r.attempt",
@@ -227,7 +227,7 @@ statements! {
         sqlite: "insert into queue_jobs (seq, queue, grp, job_id, named, data, priority, state, run_at, due_at, enqueued_at, attempt, defers, recurring)
             select r.value->>'seq', $1, $2, r.value->>'job_id', 0, r.value->'data', r.value->>'priority', 1,
                    r.value->>'run_at', r.value->>'due_at', r.value->>'enqueued_at', r.value->>'attempt', r.value->>'defers', r.value->>'recurring'
-            from json_each($3) r",
+            from jsonb_each($3) r",
         postgres: "insert into signalbox.queue_jobs (seq, queue, grp, job_id, named, data, priority, state, run_at, due_at, enqueued_at, attempt, defers, recurring)
             select r.seq, $1, $2, r.job_id, false, r.data, r.priority, 1, r.run_at, r.due_at, r.enqueued_at, r.attempt, r.defers, r.recurring
             from unnest($3::bigint[], $4::text[], $5::json[], $6::integer[], $7::timestamptz[], $8::timestamptz[],
@@ -239,7 +239,7 @@ statements! {
         sqlite: "insert into queue_dead (seq, failed_at, enqueued_at, attempts, queue, grp, job_id, cause, data)
             select r.value->>'seq', $3, r.value->>'enqueued_at', r.value->>'attempts', $1, $2,
                    r.value->>'job_id', r.value->>'cause', r.value->'data'
-            from json_each($4) r",
+            from jsonb_each($4) r",
         postgres: "insert into signalbox.queue_dead (seq, failed_at, enqueued_at, attempts, queue, grp, job_id, cause, data)
             select r.seq, $3, r.enqueued_at, r.attempts, $1, $2, r.job_id, r.cause, r.data
             from unnest($4::bigint[], $5::timestamptz[], $6::integer[], $7::text[], $8::text[], $9::json[])
@@ -248,15 +248,15 @@ statements! {
 
     /// Rows [`Fence`]: the jobs are handled.
     pub(super) COMPLETE = {
-        sqlite: "delete from queue_jobs where state = 2 and seq in (select value->>'seq' from json_each($1))
-            and (seq, attempt) in (select value->>'seq', value->>'attempt' from json_each($1))",
+        sqlite: "delete from queue_jobs where state = 2 and seq in (select value->>'seq' from jsonb_each($1))
+            and (seq, attempt) in (select value->>'seq', value->>'attempt' from jsonb_each($1))",
         postgres: "delete from signalbox.queue_jobs j using unnest($1::bigint[], $2::integer[]) as r(seq, attempt)
             where j.seq = r.seq and j.attempt = r.attempt and j.state = 2",
     };
     /// $1 lease until; rows [`Fence`]. Answers the leases still held.
     pub(super) RENEW = {
-        sqlite: "update queue_jobs set run_at = $1 where state = 2 and seq in (select value->>'seq' from json_each($2))
-            and (seq, attempt) in (select value->>'seq', value->>'attempt' from json_each($2)) returning seq",
+        sqlite: "update queue_jobs set run_at = $1 where state = 2 and seq in (select value->>'seq' from jsonb_each($2))
+            and (seq, attempt) in (select value->>'seq', value->>'attempt' from jsonb_each($2)) returning seq",
         postgres: "update signalbox.queue_jobs j set run_at = $1 from unnest($2::bigint[], $3::integer[]) as r(seq, attempt)
             where j.seq = r.seq and j.attempt = r.attempt and j.state = 2 returning j.seq",
     };
@@ -264,7 +264,7 @@ statements! {
     pub(super) AGAIN = {
         sqlite: "update queue_jobs set state = 1, run_at = r.run_at, defers = defers + r.deferred
             from (select value->>'seq' seq, value->>'attempt' attempt, value->>'run_at' run_at, value->>'deferred' deferred
-                  from json_each($1)) r
+                  from jsonb_each($1)) r
             where queue_jobs.seq = r.seq and queue_jobs.attempt = r.attempt and queue_jobs.state = 2",
         postgres: "update signalbox.queue_jobs j set state = 1, run_at = r.run_at, defers = j.defers + r.deferred
             from unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::integer[]) as r(seq, attempt, run_at, deferred)
@@ -274,7 +274,7 @@ statements! {
     pub(super) BURY = {
         sqlite: "insert into queue_dead (seq, failed_at, enqueued_at, attempts, queue, grp, job_id, cause, data)
             select j.seq, $1, j.enqueued_at, j.attempt - j.defers, j.queue, j.grp, j.job_id, r.value->>'cause', j.data
-            from json_each($2) r join queue_jobs j on j.seq = r.value->>'seq'
+            from jsonb_each($2) r join queue_jobs j on j.seq = r.value->>'seq'
             where j.attempt = r.value->>'attempt' and j.state = 2",
         postgres: "insert into signalbox.queue_dead (seq, failed_at, enqueued_at, attempts, queue, grp, job_id, cause, data)
             select j.seq, $1, j.enqueued_at, j.attempt - j.defers, j.queue, j.grp, j.job_id, r.cause, j.data
@@ -352,7 +352,7 @@ statements! {
     /// $1 queue; rows [`Advance`]. Answers who moved: the maker of the tick.
     pub(super) RECURRING_ADVANCE = {
         sqlite: "update queue_recurring set next_at = r.next_at
-            from (select value->>'job_id' job_id, value->>'expected' expected, value->>'next_at' next_at from json_each($2)) r
+            from (select value->>'job_id' job_id, value->>'expected' expected, value->>'next_at' next_at from jsonb_each($2)) r
             where queue_recurring.queue = $1 and queue_recurring.job_id = r.job_id and queue_recurring.next_at = r.expected
             returning queue_recurring.job_id",
         postgres: "update signalbox.queue_recurring q set next_at = r.next_at
@@ -364,7 +364,7 @@ statements! {
     /// $1 now; rows [`Consumed`].
     pub(super) SEEN = {
         sqlite: "insert into queue_groups (queue, grp, seen_at)
-            select value->>'queue', value->>'grp', $1 from json_each($2) where true
+            select value->>'queue', value->>'grp', $1 from jsonb_each($2) where true
             on conflict (queue, grp) do update set seen_at = excluded.seen_at",
         postgres: "insert into signalbox.queue_groups (queue, grp, seen_at)
             select r.queue, r.grp, $1 from unnest($2::text[], $3::text[]) as r(queue, grp) order by r.queue, r.grp
