@@ -4,8 +4,8 @@ use crate::version;
 use automation_core::{AutomationId, LockId, RunId};
 use automation_entity::EntityChanged;
 use plugin_api::queue::NewJob;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde_json::Value;
 
 /// The queue between the stages.
 pub const QUEUE: &str = "automation-dispatch";
@@ -25,7 +25,7 @@ pub enum DispatchJob {
     /// An event concerns automations.
     Trigger {
         /// In order of creation; [`TOGETHER`] at most. One may stand alone, as in the reference.
-        #[serde(alias = "automationId", deserialize_with = "one_or_many")]
+        #[serde(alias = "automationId", with = "ids")]
         automation_ids: Vec<AutomationId>,
         /// Qualified event id. The reference's wire name is `triggerId`.
         #[serde(alias = "triggerId")]
@@ -69,17 +69,25 @@ pub enum DispatchJob {
     },
 }
 
-fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<AutomationId>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Ids {
-        One(AutomationId),
-        Many(Vec<AutomationId>),
+/// Ids as one text, separated by commas: a list of hundreds costs one string, not hundreds, each time
+/// a job is copied. One alone is what the reference writes.
+mod ids {
+    use super::*;
+
+    pub fn text(ids: &[AutomationId]) -> String {
+        let ids: Vec<String> = ids.iter().map(AutomationId::to_string).collect();
+        ids.join(",")
     }
-    Ok(match Ids::deserialize(from)? {
-        Ids::One(id) => vec![id],
-        Ids::Many(ids) => ids,
-    })
+
+    pub fn serialize<S: Serializer>(ids: &[AutomationId], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&text(ids))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<AutomationId>, D::Error> {
+        let text = String::deserialize(from)?;
+        let ids = text.split(',').map(str::parse).collect::<Result<_, _>>();
+        ids.map_err(D::Error::custom)
+    }
 }
 
 impl DispatchJob {
@@ -115,7 +123,7 @@ impl DispatchJob {
     /// A trigger job for some of its automations. It has no id, so that it collapses onto nothing.
     pub fn part(data: &Value, automations: &[AutomationId]) -> NewJob {
         let mut data = data.clone();
-        data["automationIds"] = json!(automations);
+        data["automationIds"] = ids::text(automations).into();
         NewJob::new(data)
     }
 }
