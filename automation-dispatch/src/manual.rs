@@ -120,7 +120,7 @@ pub async fn run(shared: &Arc<Shared>, request: ManualRun) -> Result<RunId, Manu
                 &request.actor,
                 &request.payload,
             )),
-            now: Arc::new(Value::Null),
+            now: Arc::default(),
             live: Live::none(),
         },
         payload: Arc::new(request.payload),

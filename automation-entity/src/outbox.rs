@@ -47,9 +47,8 @@ plugin_api::row! {
 plugin_api::statements! {
     /// Takes and deletes up to `$2` rows that are due at `$1`. On Postgres a row that another node
     /// holds is skipped, and one whose older sibling is not part of this batch is answered without
-    /// payload and stays. Plans are pinned, perhaps while the table is empty: parked rows are read once,
-    /// and `+ 0` keeps the older siblings from being looked for in the index on `seq` alone, which takes
-    /// minutes with a long backlog.
+    /// payload and stays. Parked rows and older siblings are looked up once for the batch, so that a
+    /// long backlog, of many entities or of one, costs no more than a short one.
     TAKE = {
         sqlite: "delete from entity_outbox where seq in (
                 select o.seq from entity_outbox o where (o.retry_at is null or o.retry_at <= $1)
@@ -65,11 +64,15 @@ plugin_api::statements! {
                 and not exists (select 1 from parked e
                     where e.kind = o.kind and e.entity_id = o.entity_id and e.seq < o.seq)
                 order by o.seq limit $2 for update of o skip locked),
+            older as materialized (
+                select e.kind, e.entity_id, e.seq from (
+                    select kind, entity_id, max(seq) as newest from held group by kind, entity_id) h
+                join signalbox.entity_outbox e on e.kind = h.kind and e.entity_id = h.entity_id and e.seq < h.newest
+                where not exists (select 1 from held b where b.seq = e.seq)),
             gone as (
                 delete from signalbox.entity_outbox o using held h where o.seq = h.seq
-                and not exists (select 1 from signalbox.entity_outbox e
-                    where e.kind = h.kind and e.entity_id = h.entity_id and e.seq + 0 < h.seq
-                    and not exists (select 1 from held b where b.seq = e.seq))
+                and not exists (select 1 from older e
+                    where e.kind = h.kind and e.entity_id = h.entity_id and e.seq < h.seq)
                 returning o.seq, o.change_id, o.payload)
             select h.seq, coalesce(g.change_id, '00000000-0000-0000-0000-000000000000'::uuid) as change_id, g.payload::text as payload
             from held h left join gone g on g.seq = h.seq order by h.seq",
@@ -261,7 +264,7 @@ impl Loop {
     async fn pass(&self, limit: i64) -> Result<Pass, Failed> {
         let mut tx = self.db.begin().await?;
         let query = tx.sql(TAKE).bind(self.clock.now()).bind(limit);
-        let mut rows: Vec<Taken> = query.all().await?;
+        let mut rows: Vec<Taken> = query.replanned().all().await?;
         rows.sort_unstable_by_key(|r| r.seq);
         let behind = rows.iter().filter(|r| r.payload.is_none()).count() as u64;
         rows.retain(|r| r.payload.is_some());

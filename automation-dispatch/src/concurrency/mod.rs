@@ -99,7 +99,7 @@ pub async fn count(tx: &mut Tx, buckets: &[Bucket]) -> Result<HashMap<Bucket, Oc
             key: b.index_key(),
         })
         .collect();
-    let found: Vec<CountRow> = tx.sql(COUNT).rows(&rows).all().await?;
+    let found: Vec<CountRow> = tx.sql(COUNT).rows(&rows).replanned().all().await?;
     for row in found {
         if let Some(bucket) = distinct.get(row.n as usize) {
             let pending = row.pending.max(0) as u64;

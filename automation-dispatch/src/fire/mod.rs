@@ -130,22 +130,9 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Resu
                 fire_at: now.plus_millis(millis),
             }),
             Outcome::Start => {
+                let cooldown = cooldown(shared, automation, trigger, &j.base, now);
                 let key = j.key();
-                candidates.push(Candidate {
-                    cooldown_ms: cooldown(shared, automation, trigger, &j.base, now),
-                    automation: automation.clone(),
-                    trigger_id: trigger.id.clone(),
-                    event: trigger.event.clone(),
-                    payload: j.payload,
-                    actor: j.firing.occurrence.actor.clone(),
-                    context_key: j.firing.occurrence.context_key.clone(),
-                    occurrence: j.firing.occurrence.id.clone(),
-                    cause: j.firing.occurrence.cause.clone(),
-                    dedup_key: Some(key.text().to_owned()),
-                    ledger: Some(key),
-                    gated: true,
-                    base: j.base,
-                })
+                candidates.push(Candidate::of(j.firing, key, j.payload, j.base, cooldown));
             }
             Outcome::Record(decision) => decisions.push((j.key(), decision)),
             Outcome::OwnNo => dwell::own_gate_said_no(shared, tx, &j.firing).await?,

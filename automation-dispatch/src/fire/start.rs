@@ -3,6 +3,7 @@
 //! transaction.
 
 use super::{
+    Firing,
     begin::{Beginning, begin, launch},
     decide::{self, Seek, Started},
     ledger::{self, Decision, LedgerKey},
@@ -52,6 +53,35 @@ pub struct Candidate {
     pub base: Base,
 }
 
+impl Candidate {
+    /// Of a firing that passed its gates, with the payload and the scope that they saw.
+    pub(crate) fn of(
+        firing: Firing,
+        key: LedgerKey,
+        payload: Arc<Value>,
+        base: Base,
+        cooldown_ms: Option<i64>,
+    ) -> Self {
+        let trigger = &firing.automation.program.triggers[firing.trigger];
+        let occurrence = &firing.occurrence;
+        Self {
+            cooldown_ms,
+            trigger_id: trigger.id.clone(),
+            event: trigger.event.clone(),
+            payload,
+            actor: occurrence.actor.clone(),
+            context_key: occurrence.context_key.clone(),
+            occurrence: occurrence.id.clone(),
+            cause: occurrence.cause.clone(),
+            dedup_key: Some(key.text().to_owned()),
+            ledger: Some(key),
+            gated: true,
+            base,
+            automation: firing.automation,
+        }
+    }
+}
+
 /// Creates what may start; one answer each, in order. Runs are driven once `tx` commits.
 pub async fn start(
     shared: &Arc<Shared>,
@@ -96,6 +126,7 @@ pub async fn start(
     let lives = scope::read(shared, &asks).await;
     let mut lives: HashMap<usize, _> = walking.into_iter().zip(lives).collect();
     let mut begun = Vec::with_capacity(admitted.len());
+    let instant = Arc::new(Value::String(now.to_text()));
     for i in &admitted {
         let candidate = &candidates[*i];
         let new = beginning(candidate, ids[*i], now);
@@ -103,7 +134,7 @@ pub async fn start(
             Some(live) => {
                 let base = Base {
                     live,
-                    now: Arc::new(Value::String(now.to_text())),
+                    now: instant.clone(),
                     ..candidate.base.clone()
                 };
                 begin(&**shared, now, Beginning { base, ..new })

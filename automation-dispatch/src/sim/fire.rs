@@ -66,21 +66,10 @@ pub async fn fire(node: &Node, tx: &mut Tx, firings: &[Firing]) -> Result<(), Ab
                 firing: j.firing,
                 payload: j.payload,
             }),
-            Outcome::Start => candidates.push(Candidate {
-                cooldown_ms: cooldown(node, trigger, &j.base, now),
-                trigger_id: trigger.id.clone(),
-                event: trigger.event.clone(),
-                payload: j.payload,
-                actor: j.firing.occurrence.actor.clone(),
-                context_key: j.firing.occurrence.context_key.clone(),
-                occurrence: j.firing.occurrence.id.clone(),
-                cause: j.firing.occurrence.cause.clone(),
-                dedup_key: Some(j.key.text().to_owned()),
-                ledger: Some(j.key),
-                gated: true,
-                base: j.base,
-                automation,
-            }),
+            Outcome::Start => {
+                let cooldown = cooldown(node, trigger, &j.base, now);
+                candidates.push(Candidate::of(j.firing, j.key, j.payload, j.base, cooldown));
+            }
             Outcome::Record(decision) => decisions.push((j.key, decision)),
             Outcome::OwnNo => dwell::own_gate_said_no(node, tx, &j.firing).await?,
             Outcome::Nothing => {}

@@ -23,7 +23,7 @@ use plugin_api::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 /// Jobs of one transaction at most.
 const BATCH: usize = 200;
@@ -32,7 +32,7 @@ const BATCH: usize = 200;
 const FIRINGS: usize = 1024;
 
 /// How soon a decision that waits for a woken run is looked at again.
-const SETTLE: Duration = Duration::from_millis(20);
+const SETTLE_MS: i64 = 20;
 
 struct Stage2(Arc<Shared>);
 
@@ -78,14 +78,10 @@ impl BatchHandler for Stage2 {
             let (busy, free): (Vec<_>, Vec<_>) = of_job.automations.into_iter().partition(|a| {
                 woken.contains_key(&a.id) || shared.settling.is_busy(a.id, &shared.drivers, now)
             });
-            if free.is_empty() && !busy.is_empty() {
-                verdicts[of_job.at] = Verdict::Failed(JobError::Defer(SETTLE));
-            } else if !busy.is_empty() {
+            if !busy.is_empty() {
                 let ids: Vec<AutomationId> = busy.iter().map(|a| a.id).collect();
                 let later = DispatchJob::part(&jobs[of_job.at].data, &ids);
-                sorted
-                    .parts
-                    .push(later.at(now.plus_millis(SETTLE.as_millis() as i64)));
+                sorted.parts.push(later.at(now.plus_millis(SETTLE_MS)));
             }
             all.extend(free.iter().flat_map(|a| firings(a, &of_job.occurrence)));
         }

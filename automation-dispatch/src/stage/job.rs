@@ -101,8 +101,7 @@ impl DispatchJob {
                 entity_ref,
                 ..
             } => {
-                let first = automation_ids.first().map(AutomationId::to_string);
-                let first = first.unwrap_or_default();
+                let first = ids::text(automation_ids.get(..1).unwrap_or_default());
                 format!("trigger:{first}:{event_id}:{entity_ref}:{change_id}")
             }
             DispatchJob::Wake {

@@ -2,9 +2,9 @@
 //!
 //! Recording takes a lock for as long as it takes to append, whatever the database does. The task
 //! sleeps while there is nothing; then it lets decisions gather for half a second, longer while more
-//! come than fit, and writes them at one go, in transactions of a few hundred rows. So the ring costs a fixed share of the database at
-//! most, and what does not fit into it – decisions beyond the buffer, or beyond an automation's own
-//! ring – is never written.
+//! come than fit, and writes them at one go, in transactions of a few hundred rows. So the ring costs
+//! a fixed share of the database at most, and what does not fit into it – decisions beyond the
+//! buffer, or beyond an automation's own ring – is never written.
 
 use super::{
     entry::Entry,

@@ -12,6 +12,15 @@ plugin_api::statements! {
         sqlite: "select seq from entity_outbox where seq = $1",
         postgres: "select seq from signalbox.entity_outbox where seq = $1 for update",
     };
+    PAYLOAD = "select payload from signalbox.entity_outbox limit 1";
+    /// 20 000 changes, of as many entities (`$2`: 1) or of one (0).
+    BACKLOG = {
+        sqlite: "with recursive n(n) as (select 1 union all select n + 1 from n where n < 20000)
+            insert into entity_outbox (change_id, kind, entity_id, created_at, payload)
+            select printf('00000000-0000-4000-8000-%012x', n), 'thing', 'x' || n * $2, 0, $1 from n",
+        postgres: "insert into signalbox.entity_outbox (change_id, kind, entity_id, created_at, payload)
+            select gen_random_uuid(), 'thing', 'x' || n * $2, now(), $1 from generate_series(1, 20000) n",
+    };
 }
 
 async fn seqs(node: &Node) -> Vec<i64> {
@@ -32,6 +41,29 @@ both_engines! {
             assert!(own.windows(2).all(|w| w[1].prev == w[0].next));
         }
         eventually(async || node.outbox().await.is_empty(), "an empty outbox").await;
+        node.engine.stop().await;
+    }
+
+    async fn a_backlog_is_routed_although_the_table_was_empty_before(db: TestDb) {
+        let (node, handle) = Node::of_things(&db, KindOptions::default()).await;
+        set(&handle, "first", thing("open")).await.unwrap();
+        let payload: plugin_api::Doc = node.db.sql(PAYLOAD).one().await.unwrap();
+        node.start().await;
+        eventually(async || node.outbox().await.is_empty(), "an empty outbox").await;
+        if db.is_postgres() {
+            // What autovacuum does at any time: from now on the planner takes the table for empty.
+            node.db.script("vacuum analyze signalbox.entity_outbox").await.unwrap();
+        }
+        let mut routed = 1;
+        for spread in [1_i64, 0] {
+            set(&handle, "planned", thing(&format!("{spread}"))).await.unwrap();
+            routed += 1;
+            eventually(async || node.routed.count() == routed, "one change").await;
+            node.db.sql(BACKLOG).bind(payload.clone()).bind(spread).execute().await.unwrap();
+            set(&handle, "last", thing(&format!("{spread}"))).await.unwrap();
+            routed += 20_001;
+            eventually(async || node.routed.count() == routed, "the backlog").await;
+        }
         node.engine.stop().await;
     }
 

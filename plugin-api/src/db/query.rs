@@ -142,6 +142,7 @@ pub struct Query<'a> {
     on: Conn<'a>,
     sql: Sql,
     args: Args,
+    replanned: bool,
 }
 
 /// Whether a statement is a transaction of its own that may write.
@@ -159,7 +160,13 @@ impl Commits {
 
 macro_rules! run {
     ($q:ident, $reads:expr, |$query:ident, $exec:ident, $row:ident| $body:expr) => {{
-        let Query { on, sql, args } = $q;
+        let Query {
+            on,
+            sql,
+            args,
+            replanned,
+        } = $q;
+        let _ = replanned;
         match (on, args) {
             #[cfg(feature = "sqlite")]
             (
@@ -199,7 +206,8 @@ macro_rules! run {
             ) => {
                 #[allow(unused_imports)]
                 use Row::Postgres as $row;
-                let $query = sqlx::query_with::<sqlx::Postgres, _>(sql.postgres, a);
+                let $query =
+                    sqlx::query_with::<sqlx::Postgres, _>(sql.postgres, a).persistent(!replanned);
                 let $exec = pool;
                 $body
             }
@@ -213,7 +221,8 @@ macro_rules! run {
             ) => {
                 #[allow(unused_imports)]
                 use Row::Postgres as $row;
-                let $query = sqlx::query_with::<sqlx::Postgres, _>(sql.postgres, a);
+                let $query =
+                    sqlx::query_with::<sqlx::Postgres, _>(sql.postgres, a).persistent(!replanned);
                 let $exec = &mut **t;
                 $body
             }
@@ -225,7 +234,20 @@ macro_rules! run {
 
 impl<'a> Query<'a> {
     pub(super) fn new(on: Conn<'a>, sql: Sql, args: Args) -> Self {
-        Self { on, sql, args }
+        Self {
+            on,
+            sql,
+            args,
+            replanned: false,
+        }
+    }
+
+    /// Plans it at every execution, for the size that its tables have then. A [pinned](Db::pinned) plan
+    /// may have been made while a table was empty, when every index looks alike: a statement whose
+    /// work grows with a backlog must not keep that plan. Costs a round trip on Postgres.
+    pub fn replanned(mut self) -> Self {
+        self.replanned = true;
+        self
     }
 
     /// Binds the next parameter (`$1`, `$2`, …).

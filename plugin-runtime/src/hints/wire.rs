@@ -14,7 +14,7 @@ use plugin_api::{
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgListener;
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -124,7 +124,7 @@ async fn send(db: Db, node: String, outgoing: Arc<Outgoing>) {
     }
 }
 
-/// Topics and signals in as few messages as fit; the same signal twice is sent once.
+/// Topics and signals in as few messages as fit.
 fn messages(node: &str, topics: BTreeSet<String>, signals: Vec<SentSignal>) -> Vec<Message> {
     let most = MAX_PAYLOAD - 200 - node.len();
     let mut parts: Vec<Message> = Vec::new();
@@ -150,16 +150,14 @@ fn messages(node: &str, topics: BTreeSet<String>, signals: Vec<SentSignal>) -> V
             part.topics.insert(topic.clone());
         });
     }
-    let mut sent: HashSet<String> = HashSet::new();
     for signal in signals {
-        let text = serde_json::to_string(&signal).expect("a signal serialises");
-        let size = text.len() + 1;
+        let size = serde_json::to_string(&signal).map_or(0, |text| text.len()) + 1;
         if size > most {
             tracing::warn!(
                 bytes = size,
                 "A signal is too large to reach clients of other nodes."
             );
-        } else if sent.insert(text) {
+        } else {
             part_with(size, &mut |part| part.signals.push(signal.clone()));
         }
     }
@@ -224,5 +222,31 @@ mod tests {
         assert!(sizes.max().unwrap() <= MAX_PAYLOAD);
         let all: BTreeSet<String> = parts.into_iter().flat_map(|m| m.topics).collect();
         assert_eq!(all, topics);
+    }
+
+    #[test]
+    fn signals_travel_together_and_one_that_does_not_fit_stays_here() {
+        let signal = |n: usize, text: &str| SentSignal {
+            audience: plugin_api::signal::Audience::Everyone,
+            signal: plugin_api::signal::Signal {
+                signal_id: format!("test.{n}"),
+                plugin_id: "test".into(),
+                payload: text.into(),
+                timestamp: plugin_api::Ts::from_millis(0),
+            },
+        };
+        let mut signals: Vec<SentSignal> = (0..200).map(|n| signal(n, "changed")).collect();
+        signals.insert(100, signal(999, &"x".repeat(MAX_PAYLOAD)));
+        let topics = BTreeSet::from(["queue:q".to_owned()]);
+        let parts = messages("n", topics.clone(), signals.clone());
+        assert!((2..20).contains(&parts.len()), "{} messages", parts.len());
+        assert_eq!(parts[0].topics, topics);
+        let sizes = parts
+            .iter()
+            .map(|m| serde_json::to_string(m).unwrap().len());
+        assert!(sizes.max().unwrap() <= MAX_PAYLOAD);
+        signals.remove(100);
+        let sent: Vec<SentSignal> = parts.into_iter().flat_map(|m| m.signals).collect();
+        assert_eq!(sent, signals, "all others, in their order");
     }
 }
