@@ -6,7 +6,10 @@ use automation_core::registry::HoldAsk;
 use automation_entity::{HEALTH_READER, Newest, split_ref};
 use plugin_api::{BoxError, Ts};
 use serde_json::Value;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Window asked of the health reader where only status matters.
 const HEALTH_WINDOW_MINUTES: u32 = 60;
@@ -40,21 +43,36 @@ pub(super) async fn statuses_to_arm(
         });
     }
     let wanted: Vec<&str> = refs.iter().flatten().map(String::as_str).collect();
-    let found = statuses(shared, &wanted).await.unwrap_or_default();
+    let read = statuses(shared, &wanted).await;
     refs.into_iter()
         .map(|r| {
             let entity_ref = r?;
-            let status = found.get(&entity_ref)?.clone();
+            let status = read.get(&entity_ref)??.to_owned();
             Some(ArmedStatus { status, entity_ref })
         })
         .collect()
 }
 
-/// Field `status` of entities by ref; what does not exist is left out. Errors when a reader fails.
-async fn statuses(
-    shared: &Arc<Shared>,
-    refs: &[&str],
-) -> Result<HashMap<String, String>, BoxError> {
+/// Statuses by ref. What one kind's reader cannot tell says nothing of the other kinds.
+#[derive(Default)]
+struct Statuses {
+    found: HashMap<String, String>,
+    /// Kinds that were read.
+    read: HashSet<String>,
+}
+
+impl Statuses {
+    /// None when there was no way to read it; else its status, if it exists and has one.
+    fn get(&self, entity_ref: &str) -> Option<Option<&str>> {
+        let (kind, _) = split_ref(entity_ref)?;
+        let known = self.read.contains(kind);
+        known.then(|| self.found.get(entity_ref).map(String::as_str))
+    }
+}
+
+/// Field `status` of entities by ref, read once for each kind. A reader that fails is named in the
+/// log and leaves its own kind unread (`dispatch §10`: one kind's outage does not affect others).
+async fn statuses(shared: &Arc<Shared>, refs: &[&str]) -> Statuses {
     let mut by_kind: HashMap<&str, Vec<String>> = HashMap::new();
     for (kind, id) in refs.iter().filter_map(|r| split_ref(r)) {
         let ids = by_kind.entry(kind).or_default();
@@ -62,23 +80,47 @@ async fn statuses(
             ids.push(id.to_owned());
         }
     }
-    let mut found = HashMap::new();
+    let mut statuses = Statuses::default();
     for (kind, ids) in by_kind {
-        if let Some(erased) = shared.entities.kind(kind) {
-            for (id, value) in erased.read_values(&ids).await? {
-                if let Some(status) = value.get("status").and_then(Value::as_str) {
-                    found.insert(format!("{kind}:{id}"), status.to_owned());
-                }
+        match of_kind(shared, kind, &ids).await {
+            Ok(Some(found)) => {
+                let refs = found.into_iter().map(|(id, s)| (format!("{kind}:{id}"), s));
+                statuses.found.extend(refs);
+                statuses.read.insert(kind.to_owned());
             }
-        } else if kind == "health"
-            && let Some(reader) = shared.services.optional(&HEALTH_READER)?
-        {
-            for (id, health) in reader.health(&ids, HEALTH_WINDOW_MINUTES).await? {
-                found.insert(format!("health:{id}"), health.status);
+            // Nobody can read this kind: there is nothing to compare.
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(kind, %error, "The status of entities could not be read; dwells on them count as held.");
             }
         }
     }
-    Ok(found)
+    statuses
+}
+
+/// The statuses of entities of one kind, by id; none when nobody can read the kind.
+async fn of_kind(
+    shared: &Arc<Shared>,
+    kind: &str,
+    ids: &[String],
+) -> Result<Option<HashMap<String, String>>, BoxError> {
+    if let Some(erased) = shared.entities.kind(kind) {
+        let values = erased.read_values(ids).await?.into_iter();
+        let status = |v: &Value| v.get("status").and_then(Value::as_str).map(str::to_owned);
+        return Ok(Some(
+            values
+                .filter_map(|(id, v)| Some((id, status(&v)?)))
+                .collect(),
+        ));
+    }
+    if kind != "health" {
+        return Ok(None);
+    }
+    let Some(reader) = shared.services.optional(&HEALTH_READER)? else {
+        return Ok(None);
+    };
+    let health = reader.health(ids, HEALTH_WINDOW_MINUTES).await?.into_iter();
+    Ok(Some(health.map(|(id, h)| (id, h.status)).collect()))
 }
 
 /// Since when an entity has had a status, from the transition log, else from the health provider.
@@ -178,19 +220,15 @@ async fn equality(
     if refs.is_empty() {
         return;
     }
-    let current = match statuses(shared, &refs).await {
-        Ok(current) => current,
-        Err(error) => {
-            tracing::warn!(%error, "Current status could not be read; dwells count as held.");
-            return;
-        }
-    };
+    let current = statuses(shared, &refs).await;
     for i in positions {
         let d = &dwells[*i];
         let (Some(entity_ref), Some(armed)) = (&d.armed_ref, &d.armed_status) else {
             continue;
         };
-        let now = current.get(entity_ref).map(String::as_str);
+        let Some(now) = current.get(entity_ref) else {
+            continue;
+        };
         let held_since = if now == Some(armed) {
             since(shared, entity_ref, armed).await
         } else {

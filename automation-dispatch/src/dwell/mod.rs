@@ -19,7 +19,7 @@ use crate::{
     fire::{Decision, Firing, LedgerKey, ledger},
     shared::Shared,
     version,
-    why::{Cancelled, Entry, Ruling},
+    why::{self, Cancelled, Entry, Ruling},
 };
 use automation_core::DwellId;
 use plugin_api::{
@@ -97,7 +97,7 @@ pub async fn arm(
             created_at: now,
         });
     }
-    let made: HashSet<DwellId> = rows::insert(tx, &rows).await?.into_iter().collect();
+    let made = insert(shared, tx, now, &arms, &rows).await?;
     let kept: Vec<(LedgerKey, Decision)> = arms
         .iter()
         .zip(&rows)
@@ -127,6 +127,46 @@ pub async fn arm(
     }
     shared.decisions.record_all_in(tx, again);
     Ok(())
+}
+
+/// Inserts rows; answers those that are there now. A row that is there already is kept, unless its
+/// trigger has been edited since: it would be dropped at its end, and the match that finds it would
+/// be lost with it (`dispatch §6.2.2`: it re-arms on its next match).
+async fn insert(
+    shared: &Arc<Shared>,
+    tx: &mut Tx,
+    now: Ts,
+    arms: &[Arm],
+    rows: &[rows::NewDwell],
+) -> Result<HashSet<DwellId>, DbError> {
+    let mut made: HashSet<DwellId> = rows::insert(tx, rows).await?.into_iter().collect();
+    // After the insert, which has waited for whoever was about to arm the same key.
+    let met = arms.iter().zip(rows).filter(|(_, r)| !made.contains(&r.id));
+    let successors: Vec<rows::Successor> = met
+        .map(|(arm, row)| rows::Successor {
+            automation_id: row.automation_id,
+            trigger_id: row.trigger_id.clone(),
+            context_key: row.context_key.clone(),
+            trigger_hash: row.trigger_hash.clone(),
+            version: arm.firing.automation.version,
+        })
+        .collect();
+    let old = rows::supersede(tx, &successors).await?;
+    if old.is_empty() {
+        return Ok(made);
+    }
+    for dwell in old {
+        tracing::debug!(dwell = %dwell.id, "An armed dwell makes way: its trigger has been edited and matched again.");
+        let (_, entry) = why::dropped(shared, &dwell, false, now);
+        shared.decisions.record_in(tx, entry);
+    }
+    let again: Vec<rows::NewDwell> = rows
+        .iter()
+        .filter(|r| !made.contains(&r.id))
+        .cloned()
+        .collect();
+    made.extend(rows::insert(tx, &again).await?);
+    Ok(made)
 }
 
 /// A trigger's own gate said no: what its dwell hangs on is over (`dispatch §6.3`).

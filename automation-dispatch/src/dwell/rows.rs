@@ -21,6 +21,17 @@ plugin_api::batch_row! {
         pub created_at: Ts,
     }
 }
+plugin_api::batch_row! {
+    /// What a dwell is to be armed by, where another one is in the way.
+    pub struct Successor {
+        pub automation_id: AutomationId,
+        pub trigger_id: String,
+        pub context_key: Option<Text>,
+        pub trigger_hash: String,
+        /// The version of the automation that the trigger is of.
+        pub version: i64,
+    }
+}
 plugin_api::row! {
     /// An armed dwell (`dispatch §3.8`).
     #[derive(Clone, Debug)]
@@ -78,6 +89,12 @@ plugin_api::statements! {
         sqlite: "delete from automation_dwell_timers where automation_id = $1 and trigger_id = $2 and coalesce('k:' || context_key, '-') = coalesce('k:' || $3, '-')",
         postgres: "delete from signalbox.automation_dwell_timers where automation_id = $1 and trigger_id = $2 and coalesce('k:' || context_key, '-') = coalesce('k:' || $3::text, '-')",
     };
+    /// Takes the dwells that an older form of a trigger left where its newer form wants to arm; who
+    /// still works with an older version of the automation takes nothing.
+    pub SUPERSEDE = {
+        sqlite: "delete from automation_dwell_timers where id in (select d.id from jsonb_each($1) r cross join automations a on a.id = r.value->>'automation_id' cross join automation_dwell_timers d on d.automation_id = a.id and d.trigger_id = r.value->>'trigger_id' and coalesce('k:' || d.context_key, '-') = coalesce('k:' || (r.value->>'context_key'), '-') where a.definition_version = r.value->>'version' and d.trigger_hash <> r.value->>'trigger_hash') returning id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at",
+        postgres: "delete from signalbox.automation_dwell_timers where id in (select d.id from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[]) as r(automation_id, trigger_id, context_key, trigger_hash, version) join signalbox.automations a on a.id = r.automation_id and a.definition_version = r.version join signalbox.automation_dwell_timers d on d.automation_id = r.automation_id and d.trigger_id = r.trigger_id and coalesce('k:' || d.context_key, '-') = coalesce('k:' || r.context_key, '-') where d.trigger_hash <> r.trigger_hash order by d.id for update of d) returning id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at",
+    };
     pub DUE = "select id from signalbox.automation_dwell_timers where fire_at <= $1 order by fire_at, id limit $2";
     pub OF_AUTOMATION = "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at from signalbox.automation_dwell_timers where automation_id = $1 order by fire_at, id";
     /// Disabling an automation ends what it has armed (`dispatch §6.5`).
@@ -87,6 +104,17 @@ plugin_api::statements! {
 /// Inserts what is not there; answers what was inserted.
 pub(super) async fn insert(tx: &mut Tx, rows: &[NewDwell]) -> Result<Vec<DwellId>, DbError> {
     tx.sql(INSERT).rows(rows).all().await
+}
+
+/// Takes the dwells in the way of edited triggers; answers them.
+pub(super) async fn supersede(
+    tx: &mut Tx,
+    successors: &[Successor],
+) -> Result<Vec<Dwell>, DbError> {
+    if successors.is_empty() {
+        return Ok(Vec::new());
+    }
+    tx.sql(SUPERSEDE).rows(successors).all().await
 }
 
 /// Takes rows; answers those that this call took.
