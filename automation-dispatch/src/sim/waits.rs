@@ -186,9 +186,12 @@ pub async fn recheck(
                 });
                 Rechecked::Resumed
             }
-            (Recheck::Inconclusive, _) => Rechecked::Inconclusive,
-            (Recheck::Still, next) => {
-                for (queue, job) in timer_jobs(lock.run, id, "until", None, next) {
+            (outcome, wanted) => {
+                let armed = lock.next_check_at.map(Ts::from_millis);
+                let at = Ts::from_millis(now);
+                let (next, timer) = decide::look_again(outcome, armed, wanted, at);
+                let new = next.filter(|_| timer);
+                for (queue, job) in timer_jobs(lock.run, id, "until", None, new) {
                     tx.enqueue(queue, job);
                 }
                 tx.write(move |core| {
@@ -199,7 +202,10 @@ pub async fn recheck(
                         l.next_check_at = next.map(Ts::millis);
                     }
                 });
-                Rechecked::StillWaiting(lock.timeout_at)
+                match outcome {
+                    Recheck::Inconclusive => Rechecked::Inconclusive,
+                    _ => Rechecked::StillWaiting(lock.timeout_at),
+                }
             }
         };
         answers.insert(id, answer);

@@ -21,6 +21,8 @@ plugin_api::row! {
         pub timeout_at: Option<Ts>,
         /// Fired already.
         pub fired_at: Option<Ts>,
+        /// Kind `until`: when it is looked at next without a change.
+        pub next_check_at: Option<Ts>,
         /// The run's automation.
         pub automation_id: AutomationId,
         /// The run's status.
@@ -67,8 +69,8 @@ plugin_api::statements! {
         postgres: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id where l.event_id = any($1) and l.context_key is null and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
     };
     pub LOAD = {
-        sqlite: "select l.id, l.run_id, l.action_path, l.kind, l.wait_config, l.timeout_at, l.fired_at, r.automation_id, r.status, s.scope_snapshot from automation_wait_locks l join automation_runs r on r.id = l.run_id left join automation_run_state s on s.run_id = l.run_id where l.id in (select value from json_each($1))",
-        postgres: "select l.id, l.run_id, l.action_path, l.kind, l.wait_config, l.timeout_at, l.fired_at, r.automation_id, r.status, s.scope_snapshot from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id left join signalbox.automation_run_state s on s.run_id = l.run_id where l.id = any($1)",
+        sqlite: "select l.id, l.run_id, l.action_path, l.kind, l.wait_config, l.timeout_at, l.fired_at, l.next_check_at, r.automation_id, r.status, s.scope_snapshot from automation_wait_locks l join automation_runs r on r.id = l.run_id left join automation_run_state s on s.run_id = l.run_id where l.id in (select value from json_each($1))",
+        postgres: "select l.id, l.run_id, l.action_path, l.kind, l.wait_config, l.timeout_at, l.fired_at, l.next_check_at, r.automation_id, r.status, s.scope_snapshot from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id left join signalbox.automation_run_state s on s.run_id = l.run_id where l.id = any($1)",
     };
     /// `until` locks that a change of one of these refs concerns; a lock that matches by id and by
     /// wildcard comes once a ref.

@@ -84,6 +84,29 @@ pub fn outcome(
     }
 }
 
+/// State that could not be read is tried again after this long, where something has to be tried.
+const UNREAD_MS: i64 = 60_000;
+
+/// When a lock that goes on waiting is looked at next without a change, and whether that takes a new
+/// timer. `armed` is what the lock says so far, `wanted` what the condition asks for. A timer that is
+/// armed for sooner serves too: with one of its own for each look, timers would beget timers.
+pub fn look_again(
+    outcome: Recheck,
+    armed: Option<Ts>,
+    wanted: Option<Ts>,
+    now: Ts,
+) -> (Option<Ts>, bool) {
+    let ahead = armed.filter(|at| *at > now);
+    match (outcome, ahead, wanted) {
+        (Recheck::Inconclusive, None, _) => {
+            (armed.map(|_| now.plus_millis(UNREAD_MS)), armed.is_some())
+        }
+        (Recheck::Inconclusive, ahead, _) => (ahead, false),
+        (_, Some(ahead), Some(wanted)) if ahead <= wanted => (Some(ahead), false),
+        (_, _, wanted) => (wanted, wanted.is_some()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,5 +135,33 @@ mod tests {
         assert_eq!(timer("trigger", later, now), Still);
         assert_eq!(timer("trigger", due, now), Fire(FireReason::Timeout));
         assert_eq!(timer("trigger", None, now), Still);
+    }
+
+    #[test]
+    fn look_again_table() {
+        use Recheck::*;
+        let at = |s: i64| Some(Ts::from_millis(s * 1000));
+        let cases = [
+            // (outcome, armed, wanted) at 100 s
+            (Still, None, None, (None, false)),
+            (Still, None, at(160), (at(160), true)),
+            (Still, at(160), at(161), (at(160), false)),
+            (Still, at(160), at(160), (at(160), false)),
+            (Still, at(160), at(130), (at(130), true)),
+            // Its timer has come: the next one.
+            (Still, at(100), at(160), (at(160), true)),
+            (Still, at(160), None, (None, false)),
+            (Inconclusive, None, None, (None, false)),
+            (Inconclusive, None, at(160), (None, false)),
+            (Inconclusive, at(100), at(130), (at(160), true)),
+            (Inconclusive, at(130), at(160), (at(130), false)),
+        ];
+        for (outcome, armed, wanted, expected) in cases {
+            assert_eq!(
+                look_again(outcome, armed, wanted, Ts::from_millis(100_000)),
+                expected,
+                "{outcome:?} {armed:?} {wanted:?}"
+            );
+        }
     }
 }

@@ -20,7 +20,10 @@ use plugin_api::{
     Ts, Tx,
     queue::{JobError, NewJob},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 use template_engine::Env;
 
 /// A lock to look at.
@@ -43,6 +46,8 @@ pub enum Rechecked {
     StillWaiting(Option<Ts>),
     /// State could not be read: try again.
     Inconclusive,
+    /// Not looked at: its timer is armed for this later instant.
+    Armed(Ts),
 }
 
 /// Re-checks locks in `tx`; one answer each, in order. Several changes that concern one lock are one
@@ -51,6 +56,17 @@ pub async fn recheck(
     shared: &Arc<Shared>,
     tx: &mut Tx,
     asks: &[RecheckAsk],
+) -> Result<Vec<Rechecked>, JobError> {
+    recheck_unless(shared, tx, asks, &HashSet::new()).await
+}
+
+/// The same, but for locks that only a timer of an earlier look asks for: one that is to be looked at
+/// later has another timer, and is left to it.
+pub(super) async fn recheck_unless(
+    shared: &Arc<Shared>,
+    tx: &mut Tx,
+    asks: &[RecheckAsk],
+    by_timer: &HashSet<LockId>,
 ) -> Result<Vec<Rechecked>, JobError> {
     if asks.is_empty() {
         return Ok(Vec::new());
@@ -79,7 +95,12 @@ pub async fn recheck(
             continue;
         }
         if lock.kind == "until" {
-            untils.push(lock);
+            match lock.next_check_at.filter(|at| *at > now) {
+                Some(at) if by_timer.contains(&lock.id) => {
+                    answers.insert(lock.id, Rechecked::Armed(at));
+                }
+                _ => untils.push(lock),
+            }
             continue;
         }
         let answer = match decide::timer(&lock.kind, lock.timeout_at, now) {
@@ -102,7 +123,7 @@ pub async fn recheck(
     let mut checked = Vec::new();
     let mut jobs: HashMap<&str, Vec<NewJob>> = HashMap::new();
     for (until, live) in read(shared, untils, &changed).await {
-        let (outcome, next_check_at) = test(shared, &until, &live, now);
+        let (outcome, wanted) = test(shared, &until, &live, now);
         let lock = &until.lock;
         tracing::debug!(lock = %lock.id, run_id = %lock.run_id, ?outcome, changed = ?changed.get(&lock.id), "A wait was re-checked.");
         let answer = match outcome {
@@ -111,19 +132,28 @@ pub async fn recheck(
                 Rechecked::Resumed
             }
             Recheck::Inconclusive => Rechecked::Inconclusive,
-            Recheck::Still => {
-                let (run, id) = (lock.run_id, lock.id);
-                for (queue, job) in timer_jobs(run, id, "until", None, next_check_at) {
-                    jobs.entry(queue).or_default().push(job);
-                }
-                checked.push(CheckedRow {
-                    id,
-                    checked_at: now,
-                    next_check_at,
-                });
-                Rechecked::StillWaiting(lock.timeout_at)
-            }
+            Recheck::Still => Rechecked::StillWaiting(lock.timeout_at),
         };
+        // Whatever it showed, it was looked at: the sweeper takes the longest unseen first, and those
+        // that cannot be read would come first for ever.
+        if answer != Rechecked::Resumed {
+            let armed = lock.next_check_at;
+            let (next_check_at, timer) = decide::look_again(outcome, armed, wanted, now);
+            for (queue, job) in timer_jobs(
+                lock.run_id,
+                lock.id,
+                "until",
+                None,
+                next_check_at.filter(|_| timer),
+            ) {
+                jobs.entry(queue).or_default().push(job);
+            }
+            checked.push(CheckedRow {
+                id: lock.id,
+                checked_at: now,
+                next_check_at,
+            });
+        }
         answers.insert(lock.id, answer);
     }
     if !checked.is_empty() {

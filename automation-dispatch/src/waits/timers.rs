@@ -1,6 +1,6 @@
 //! The timer queues: delays, deadlines of waits, and re-checks of `wait_until` (`dispatch §17.1`).
 
-use super::recheck::{RecheckAsk, Rechecked, recheck};
+use super::recheck::{RecheckAsk, Rechecked, recheck_unless};
 use crate::{
     commit::build::{DELAY_QUEUE, TIMEOUT_QUEUE},
     shared::Shared,
@@ -8,11 +8,14 @@ use crate::{
 };
 use automation_core::LockId;
 use plugin_api::{
-    Tx,
+    Ts, Tx,
     queue::{BatchHandler, Consumer, Job, JobError, QueueError, Subscription, Verdict},
 };
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+/// In the id of a job that looks at a wait, before the instant it was armed for.
+const CHECK: &str = ":check:";
 
 struct Timers(Arc<Shared>);
 
@@ -28,26 +31,47 @@ impl BatchHandler for Timers {
                 changed: None,
             })
             .collect();
-        let mut answers = recheck(&self.0, tx, &asks).await?.into_iter();
+        let mut by_timer: HashSet<LockId> = asks.iter().map(|a| a.lock).collect();
+        for (lock, _) in locks.iter().zip(jobs).filter(|(_, j)| !is_check(j)) {
+            lock.map(|lock| by_timer.remove(&lock));
+        }
+        let answers = recheck_unless(&self.0, tx, &asks, &by_timer).await?;
+        let mut answers = answers.into_iter();
         let now = self.0.clock.now();
         Ok(locks
             .iter()
             .zip(jobs)
             .map(|(lock, job)| match lock.and_then(|_| answers.next()) {
                 // A deadline that came early (a clock that was set back): again when it is due.
-                Some(Rechecked::StillWaiting(Some(at)))
-                    if at > now && !job.job_id.contains(":check:") =>
-                {
-                    let wait = (at.millis() - now.millis()) as u64;
-                    Verdict::Failed(JobError::Defer(Duration::from_millis(wait)))
+                Some(Rechecked::StillWaiting(Some(at))) if at > now && !is_check(job) => {
+                    later(at, now)
                 }
-                Some(Rechecked::Inconclusive) => Verdict::Failed(JobError::retry(
-                    "state that the wait reads could not be read",
-                )),
+                // The timer that the lock counts on came early; any other look is superseded.
+                Some(Rechecked::Armed(at)) if looks_at(job) == Some(at) => later(at, now),
+                // A look that found nothing readable has armed the next one.
+                Some(Rechecked::Inconclusive) if !is_check(job) => Verdict::Failed(
+                    JobError::retry("state that the wait reads could not be read"),
+                ),
                 _ => Verdict::Done,
             })
             .collect())
     }
+}
+
+fn later(at: Ts, now: Ts) -> Verdict {
+    let wait = (at.millis() - now.millis()).max(1) as u64;
+    Verdict::Failed(JobError::Defer(Duration::from_millis(wait)))
+}
+
+/// True for a look at a wait that time alone may end; false for a deadline.
+fn is_check(job: &Job) -> bool {
+    job.job_id.contains(CHECK)
+}
+
+/// The instant that a look was armed for.
+fn looks_at(job: &Job) -> Option<Ts> {
+    let (_, at) = job.job_id.rsplit_once(CHECK)?;
+    at.parse().ok().map(Ts::from_millis)
 }
 
 fn lock_of(job: &Job) -> Option<LockId> {
