@@ -97,7 +97,7 @@ pub struct RunCommit {
     pub resumed: bool,
     /// What it is afterwards.
     pub rest: Rest,
-    /// Steps that are open although the run ends get this status, code and text.
+    /// Steps that are open although the run ends get this status, code and text (`dispatch §9.6`).
     pub close_open: Option<(&'static str, &'static str, &'static str)>,
     pub(crate) snapshot: Doc,
     pub(crate) last_path: Option<String>,
@@ -143,9 +143,7 @@ impl RunCommit {
         };
         let snapshot = match rest {
             Rest::Finished { .. } => Doc::default(),
-            _ => doc(cx
-                .masks
-                .mask_json(serde_json::to_value(walk).expect("a walk serialises"))),
+            _ => Doc(walk.checkpoint(cx.masks)),
         };
         let mut commit = RunCommit {
             snapshot,
@@ -170,7 +168,29 @@ impl RunCommit {
         for write in writes {
             commit.add(write, cx);
         }
+        commit.close_open = cut_short(&commit.rest);
+        if matches!(commit.rest, Rest::Finished { .. }) && !matches!(commit.fence, Fence::Epoch(_))
+        {
+            commit.end_at_once(cx.now);
+        }
         commit
+    }
+
+    /// A run that ends in the commit that creates or begins it has no rows yet that could be closed
+    /// and deleted: what it leaves is written as if that had been done (`dispatch §9.6`).
+    fn end_at_once(&mut self, now: Ts) {
+        self.locks.clear();
+        self.wakes.clear();
+        self.jobs.clear();
+        let Some((status, code, message)) = self.close_open.take() else {
+            return;
+        };
+        for step in self.steps.iter_mut().filter(|s| s.finished_at.is_none()) {
+            step.status = status.to_owned();
+            step.error_code = Some(code.to_owned());
+            step.error_message = Some(Text::new(message));
+            step.finished_at = Some(now);
+        }
     }
 
     fn add(&mut self, write: Write, cx: &BuildCx<'_>) {
@@ -329,6 +349,23 @@ impl RunCommit {
             timeout_at,
             next_check_at,
         ));
+    }
+}
+
+/// What becomes of steps that are open when their run ends otherwise than by walking to its end
+/// (`dispatch §9.6`): status, code and text.
+fn cut_short(rest: &Rest) -> Option<(&'static str, &'static str, &'static str)> {
+    let Rest::Finished { code, .. } = rest else {
+        return None;
+    };
+    match *code {
+        Some(code @ "internal_error") => {
+            Some(("failed", code, "the step failed inside the engine"))
+        }
+        Some(code @ "step_budget_exceeded") => {
+            Some(("skipped", code, "the run ended at its step budget"))
+        }
+        _ => None,
     }
 }
 

@@ -17,7 +17,8 @@ mod world;
 
 pub use drivers::Drivers;
 pub use lease::{ALL, Acquired, acquire, release_dead};
-pub(crate) use patience::patiently;
+pub(crate) use load::read_walk;
+pub(crate) use patience::{for_good, patiently};
 pub use renew::keep;
 pub(crate) use task::internal_error;
 pub use task::{First, LiveRun, base_of};
@@ -64,16 +65,9 @@ pub fn resume(shared: &Arc<Shared>, acquired: Acquired) {
     };
     let shared2 = shared.clone();
     let task = plugin_api::spawn(async move {
-        let clock = &*shared2.clock;
-        let ours = || shared2.drivers.may_act(id, epoch, clock);
-        let loaded = patiently(clock, ours, || load::load(&shared2, &acquired)).await;
-        match loaded {
-            Ok(Some(run)) => task::drive(shared2, run, stopped, cancel, nudge).await,
-            Ok(None) => shared2.drivers.leave(id, epoch),
-            Err(error) => {
-                tracing::error!(run_id = %id, %error, "A run could not be loaded; its lease runs out and it is tried again.");
-                shared2.drivers.leave(id, epoch);
-            }
+        match load::or_fail(&shared2, &acquired).await {
+            Some(run) => task::drive(shared2, run, stopped, cancel, nudge).await,
+            None => shared2.drivers.leave(id, epoch),
         }
     });
     shared.drivers.attach(id, epoch, task);
@@ -83,6 +77,7 @@ pub fn resume(shared: &Arc<Shared>, acquired: Acquired) {
 /// nodes go on at once.
 pub async fn close(shared: &Shared) -> Result<(), DbError> {
     shared.drivers.begin_closing();
+    fail::point("dispatch.close.begun").await?;
     let deadline: Ts = shared.clock.now().plus_millis(GRACE.as_millis() as i64);
     loop {
         let left = shared.drivers.left();

@@ -232,25 +232,6 @@ impl<W: World> Driver<W> {
         let ids = || world.uuid();
         let now = world.now();
         let masks = world.masks(self.run.head.run_id);
-        let cut_short = match rest {
-            Rest::Finished {
-                code: Some("internal_error"),
-                ..
-            } => Some((
-                "failed",
-                "internal_error",
-                "the step failed inside the engine",
-            )),
-            Rest::Finished {
-                code: Some("step_budget_exceeded"),
-                ..
-            } => Some((
-                "skipped",
-                "step_budget_exceeded",
-                "the run ended at its step budget",
-            )),
-            _ => None,
-        };
         let mut commit = RunCommit::new(
             self.run.head.clone(),
             Fence::Epoch(self.run.epoch),
@@ -264,7 +245,6 @@ impl<W: World> Driver<W> {
             },
         );
         commit.resumed = self.run.resumed;
-        commit.close_open = cut_short;
         for line in self.logs.take() {
             commit.log(
                 world.uuid(),

@@ -2,7 +2,7 @@
 
 use crate::{
     automations::Program,
-    drive::base_of,
+    drive::{base_of, for_good, read_walk},
     shared::Shared,
     store::{
         artifacts,
@@ -12,7 +12,6 @@ use crate::{
     walk::{
         frame::Locals,
         path,
-        tree::Walk,
         view::{Base, Live},
     },
 };
@@ -56,12 +55,18 @@ pub async fn load(
         let Some(record) = records.get(&lock.run_id).cloned() else {
             continue;
         };
-        let program = shared
-            .automations
-            .program(record.automation_id, record.definition_version)
-            .await
-            .map_err(JobError::Retry)?;
-        let walk: Option<Walk> = lock.scope_snapshot.as_ref().and_then(|s| s.decode().ok());
+        let version = record.definition_version;
+        let program = shared.automations.program(record.automation_id, version);
+        let program = match program.await {
+            // One version that does not compile any more must not hold up the waits of others.
+            Err(error) if for_good(&*error) => None,
+            program => program.map_err(JobError::Retry)?,
+        };
+        // A newer program's checkpoint is for a newer node.
+        let walk = match &lock.scope_snapshot {
+            Some(stored) => read_walk(stored).map_err(|e| JobError::Retry(e.into()))?,
+            None => None,
+        };
         let program = program
             .filter(|p| path::action(&p.actions, &lock.action_path).is_some_and(|a| fits(&a.kind)));
         let (Some(program), Some(mut walk)) = (program, walk) else {

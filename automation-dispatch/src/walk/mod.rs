@@ -8,6 +8,7 @@
 //! next event. So every interleaving of crash, cancellation and redelivery can be played against
 //! the real decisions without a database.
 
+mod checkpoint;
 pub mod decide;
 pub mod frame;
 pub mod path;
