@@ -11,7 +11,10 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
 };
-use template_engine::{Env, Expression, Filters, Template, condition::Condition};
+use template_engine::{
+    Env, Expression, Filters, Template,
+    condition::{Condition, HeldFor},
+};
 
 /// Something that reads the scope.
 #[derive(Clone)]
@@ -84,7 +87,10 @@ fn collect(texts: &[Text], narrow: Option<Narrow<'_>>) -> Refs {
     };
     for text in texts {
         match text {
-            Text::Condition(c) => collector.condition(c),
+            Text::Condition(c) => {
+                collector.condition(c);
+                held_for(c, &mut collector);
+            }
             Text::Expression(e) => collector.expression(e),
             Text::Template(t) => collector.template(t),
         }
@@ -92,12 +98,33 @@ fn collect(texts: &[Text], narrow: Option<Narrow<'_>>) -> Refs {
     collector.finish()
 }
 
+/// A computed `for` of a structured `state` condition is evaluated with it, so what it reads is read
+/// (`entity §20.6`); a change of that wakes nothing, so it is no matter of the condition's own
+/// references.
+fn held_for(condition: &Condition, collector: &mut Collector<'_>) {
+    match condition {
+        Condition::And(members) | Condition::Or(members) => {
+            members.iter().for_each(|m| held_for(m, collector));
+        }
+        Condition::Not(member) => held_for(member, collector),
+        Condition::State(state) => {
+            if let Some(HeldFor::Seconds(e)) = &state.held_for {
+                collector.expression(e);
+            }
+        }
+        Condition::Expression(_)
+        | Condition::NumericState(_)
+        | Condition::Time(_)
+        | Condition::Broken(_) => {}
+    }
+}
+
 fn reads_artifacts(text: &Text) -> bool {
     fn names(ast: &template_engine::ast::Ast) -> bool {
         ast.references().iter().any(|r| r.root == "artifacts")
     }
     fn condition(c: &Condition) -> bool {
-        use template_engine::condition::{Entity, HeldFor, NumericValue};
+        use template_engine::condition::{Entity, NumericValue};
         match c {
             Condition::Expression(e) => names(&e.ast()),
             Condition::And(m) | Condition::Or(m) => m.iter().any(condition),
@@ -123,10 +150,10 @@ fn reads_artifacts(text: &Text) -> bool {
 pub struct Reads {
     /// Per trigger: its filter and computed `for`.
     pub triggers: Vec<ReadSet>,
-    /// Per trigger: its filter and the conditions, for triggers that arm nothing.
+    /// Per trigger: its filter, the conditions and its `cooldown`, for triggers that arm nothing.
     pub gates: Vec<ReadSet>,
-    /// The conditions.
-    pub conditions: ReadSet,
+    /// Per trigger: the conditions and its `cooldown`, for when a dwell of it is over.
+    pub expiries: Vec<ReadSet>,
     /// The whole definition.
     pub run: ReadSet,
     waits: Mutex<HashMap<String, Arc<ReadSet>>>,
@@ -142,7 +169,7 @@ impl Reads {
             .map(Text::Condition)
             .collect();
         let mut all = conditions.clone();
-        let (mut triggers, mut gates) = (Vec::new(), Vec::new());
+        let (mut triggers, mut gates, mut expiries) = (Vec::new(), Vec::new(), Vec::new());
         for trigger in &program.triggers {
             let mut own: Vec<Text> = trigger
                 .filter
@@ -160,17 +187,21 @@ impl Reads {
             {
                 own.push(Text::Expression(e.clone()));
             }
-            let mut both = own.clone();
-            both.extend(conditions.iter().cloned());
+            let mut at_start = conditions.clone();
+            if let Some(CompiledDuration::Seconds(e)) = &trigger.cooldown {
+                at_start.push(Text::Expression(e.clone()));
+            }
             all.extend(own.iter().cloned());
+            let both = own.iter().chain(&at_start).cloned();
+            gates.push(ReadSet::new(both.collect()));
+            expiries.push(ReadSet::new(at_start));
             triggers.push(ReadSet::new(own));
-            gates.push(ReadSet::new(both));
         }
         actions(&program.actions, &mut all);
         Self {
             triggers,
             gates,
-            conditions: ReadSet::new(conditions),
+            expiries,
             run: ReadSet::new(all),
             waits: Mutex::default(),
         }
@@ -191,6 +222,9 @@ impl Reads {
 
 fn actions(list: &[CompiledAction], out: &mut Vec<Text>) {
     for action in list {
+        if let Some(retry) = &action.retry {
+            out.extend(retry.expressions().cloned().map(Text::Expression));
+        }
         match &action.kind {
             CompiledKind::Provider(p) => {
                 if let Ok(config) = &p.config {
