@@ -8,6 +8,9 @@ use super::{End, Failure, Node, Step, Walker};
 use crate::walk::tree::{Fork, ForkEnd};
 use serde_json::{Map, Value, json};
 
+/// The code of a branch that a `stop` with error ended; nothing else fails with it.
+const STOPPED: &str = "stopped";
+
 impl Walker<'_> {
     pub(super) fn parallel(
         &mut self,
@@ -80,7 +83,7 @@ impl Walker<'_> {
             } => ForkEnd::Stopped { reason },
             End::Stopped { code, reason, .. } => {
                 let text = reason.unwrap_or_else(|| "stopped".into());
-                ForkEnd::Failed(Failure::new(code.unwrap_or("stopped"), text).to_entry())
+                ForkEnd::Failed(Failure::new(code.unwrap_or(STOPPED), text).to_entry())
             }
             End::Failed(failure) => ForkEnd::Failed(failure.to_entry()),
         });
@@ -90,7 +93,10 @@ impl Walker<'_> {
         }
     }
 
-    /// Merges what the branches wrote, later ones over earlier ones, and tells how all of it ended.
+    /// Merges what the branches wrote, later ones over earlier ones, and tells how all of it ended. The
+    /// step fails with the reason of the lowest failing branch. A `stop` with error in any branch ends
+    /// the run: nothing but this parallel's own `continue_on_error` absorbs it (`dispatch §13.3`,
+    /// `§13.8`).
     fn join(
         &mut self,
         step: &Step,
@@ -98,18 +104,29 @@ impl Walker<'_> {
         forks: Vec<Fork>,
         told: Value,
     ) -> End {
-        let mut failure = None;
+        let (mut failure, mut stopped) = (None, None);
         for (b, fork) in forks.into_iter().enumerate() {
             self.set_variables(fork.vars);
-            if let (Some(ForkEnd::Failed(entry)), None) = (&fork.end, &failure) {
-                failure = Some((b, Failure::from_entry(entry)));
+            if let Some(ForkEnd::Failed(entry)) = &fork.end {
+                let ended = Failure::from_entry(entry);
+                if ended.code == STOPPED && stopped.is_none() {
+                    stopped = Some(ended.message.clone());
+                }
+                failure.get_or_insert((b, ended));
             }
         }
         match failure {
             Some((_, failure)) if !step.continue_on_error => {
                 let end = self.fail_step(step, id, 1, failure);
                 self.step(step, id, "failed").result = Some(told);
-                end
+                match stopped {
+                    Some(reason) => End::Stopped {
+                        code: Some(STOPPED),
+                        reason: Some(reason),
+                        error: true,
+                    },
+                    None => end,
+                }
             }
             failed => {
                 if let Some((b, failure)) = failed {
