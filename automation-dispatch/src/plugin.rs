@@ -132,6 +132,7 @@ impl Plugin for AutomationPlugin {
             shared: OnceLock::new(),
             subscriptions: Mutex::default(),
             tasks: Mutex::default(),
+            keeping: Mutex::default(),
         }))
     }
 }
@@ -147,6 +148,8 @@ struct Running {
     shared: OnceLock<Arc<Shared>>,
     subscriptions: Mutex<Vec<Subscription>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Renews the leases; outlives the other tasks.
+    keeping: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[async_trait]
@@ -233,8 +236,9 @@ impl Registered for Running {
             .append(&mut running);
         let report = ctx.status().register("automation.sweep");
         let leases = ctx.status().register("automation.leases");
+        let keeping = plugin_api::spawn(drive::keep(shared.clone(), leases));
+        *self.keeping.lock().expect("keeping") = Some(keeping);
         self.tasks.lock().expect("tasks").extend([
-            plugin_api::spawn(drive::keep(shared.clone(), leases)),
             plugin_api::spawn(waits::listen(shared.clone())),
             plugin_api::spawn(sweep::run(shared.clone(), report)),
             plugin_api::spawn(builtin::run_arming(shared.clone(), arming)),
@@ -269,6 +273,11 @@ impl Registered for Running {
             task.abort();
         }
         let closed = drive::close(shared).await;
+        // Not before: a lease may be shorter than what drivers get, and a call in flight must not be
+        // done again by another node meanwhile (`dispatch §9.3`).
+        if let Some(keeping) = self.keeping.lock().expect("keeping").take() {
+            keeping.abort();
+        }
         // What has been decided up to here is told.
         why::flush(shared).await;
         Ok(closed?)
