@@ -1,5 +1,6 @@
 //! `cooldown` on a trigger: for so long after a start, further firings with the same context key are
-//! refused. Asked inside the bucket's critical section, so that two nodes cannot both start.
+//! refused. Asked inside the bucket's critical section, so that two nodes cannot both start. Runs started
+//! by hand do not count: no gate was asked for them, and a try must not silence the real firing after it.
 
 use automation_core::AutomationId;
 use plugin_api::{Ts, Tx, db::DbError};
@@ -26,10 +27,11 @@ plugin_api::row! {
 }
 
 plugin_api::statements! {
-    /// The newest start of each that is not over yet.
+    /// The newest start of each that is not over yet. Only a run that was started by hand has no dedup
+    /// key.
     pub COOLING = {
-        sqlite: "select b.value->>'n' as n, r.started_at from jsonb_each($1) b join automation_runs r on r.id = (select l.id from automation_runs l where l.automation_id = b.value->>'automation_id' and l.started_at > b.value->>'since' and l.trigger_id = b.value->>'trigger_id' and coalesce('k:' || l.context_key, '-') = b.value->>'key' order by l.started_at desc limit 1)",
-        postgres: "select b.n, r.started_at from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) as b(n, automation_id, trigger_id, key, since), lateral (select l.started_at from signalbox.automation_runs l where l.automation_id = b.automation_id and l.started_at > b.since and l.trigger_id = b.trigger_id and coalesce('k:' || l.context_key, '-') = b.key order by l.started_at desc limit 1) r",
+        sqlite: "select b.value->>'n' as n, r.started_at from jsonb_each($1) b join automation_runs r on r.id = (select l.id from automation_runs l where l.automation_id = b.value->>'automation_id' and l.started_at > b.value->>'since' and l.trigger_id = b.value->>'trigger_id' and coalesce('k:' || l.context_key, '-') = b.value->>'key' and l.dedup_key is not null order by l.started_at desc limit 1)",
+        postgres: "select b.n, r.started_at from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) as b(n, automation_id, trigger_id, key, since), lateral (select l.started_at from signalbox.automation_runs l where l.automation_id = b.automation_id and l.started_at > b.since and l.trigger_id = b.trigger_id and coalesce('k:' || l.context_key, '-') = b.key and l.dedup_key is not null order by l.started_at desc limit 1) r",
     };
 }
 

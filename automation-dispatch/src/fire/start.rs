@@ -18,7 +18,10 @@ use crate::{
     walk::view::Base,
     why,
 };
-use automation_core::{RunId, definition::ConcurrencyScope};
+use automation_core::{
+    RunId,
+    definition::{ConcurrencyScope, Mode},
+};
 use plugin_api::{Actor, Cause, Ts, Tx, fail, queue::JobError};
 use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
@@ -303,6 +306,11 @@ async fn admission(
         match answer {
             Started::Loop => {
                 tracing::warn!(automation = %c.automation.id, trigger = c.trigger_id, cause = ?c.cause, "The firing is refused: runs of this automation led to it.");
+            }
+            // A queue that is full is told at the usual level (`dispatch §8.2`): whoever chose it counts
+            // on every firing.
+            Started::Refused if c.automation.program.definition.mode == Mode::Queued => {
+                tracing::info!(automation = %c.automation.id, trigger = c.trigger_id, "The firing is refused: the queue of its bucket is full.");
             }
             Started::Refused => {
                 tracing::debug!(automation = %c.automation.id, trigger = c.trigger_id, mode = c.automation.program.definition.mode.name(), "The firing is refused: its bucket is busy.");

@@ -429,6 +429,7 @@ fn cooling(core: &Core, c: &Candidate, now: Ts) -> Option<Ts> {
     let key = index_key(c.context_key.as_deref());
     let of_trigger = core.store.runs.values().filter(|r| {
         r.automation == c.automation.id
+            && !r.manual
             && r.trigger == c.trigger_id
             && r.started_at > now.millis() - ms
             && index_key(r.context_key.as_deref()) == key
