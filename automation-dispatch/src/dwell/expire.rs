@@ -47,28 +47,35 @@ pub async fn expire(
     let plain: Vec<uuid::Uuid> = ids.iter().map(|i| i.uuid()).collect();
     let found: Vec<Dwell> = tx.sql(rows::LOAD).ids(&plain).all().await?;
     shared.automations.refresh().await?;
-    let standings = hold::standings(shared, &found).await;
-    let (mut drops, mut rearms, mut fires) = (Vec::new(), Vec::new(), Vec::new());
-    let mut told = Vec::new();
+    let (mut drops, mut told) = (Vec::new(), Vec::new());
+    let (mut due, mut triggers) = (Vec::new(), Vec::new());
     let mut early: HashMap<DwellId, Ts> = HashMap::new();
-    for (dwell, standing) in found.into_iter().zip(standings) {
+    for dwell in found {
+        if dwell.fire_at > now {
+            early.insert(dwell.id, dwell.fire_at);
+        } else if let Some(trigger) = armed_trigger(shared, &dwell) {
+            due.push(dwell);
+            triggers.push(trigger);
+        } else {
+            // Before its standing: what was left and re-entered would be armed again for a trigger
+            // that is not there any more.
+            told.push(why::dropped(shared, &dwell, false, now));
+            drops.push(dwell.id);
+        }
+    }
+    let standings = hold::standings(shared, &due).await;
+    let (mut rearms, mut fires) = (Vec::new(), Vec::new());
+    for ((dwell, standing), (automation, trigger)) in due.into_iter().zip(standings).zip(triggers) {
         match expiry(&standing, dwell.created_at, dwell.fire_at, now) {
             Expiry::Early => {
                 early.insert(dwell.id, dwell.fire_at);
-                continue;
             }
             Expiry::Drop => {
                 told.push(why::dropped(shared, &dwell, true, now));
                 drops.push(dwell.id);
             }
             Expiry::Rearm { fire_at } => rearms.push((dwell, fire_at)),
-            Expiry::Proceed => match armed_trigger(shared, &dwell) {
-                Some((automation, trigger)) => fires.push((dwell, automation, trigger)),
-                None => {
-                    told.push(why::dropped(shared, &dwell, false, now));
-                    drops.push(dwell.id);
-                }
-            },
+            Expiry::Proceed => fires.push((dwell, automation, trigger)),
         }
     }
     let mine = rows::claim(tx, &drops).await?;

@@ -96,7 +96,9 @@ pub async fn arm(node: &Node, tx: &mut Tx, now: Ts, arms: Vec<Arm>) -> Result<()
             fire_at: arm.fire_at.millis(),
             created_at: now.millis(),
         };
-        if !insert(node, tx, row).await? {
+        let made = insert(node, tx, row.clone()).await?
+            || supersede(tx, &row, automation.version).await? && insert(node, tx, row).await?;
+        if !made {
             fire::record(tx, &arm.key, Decision::DwellKept);
         }
     }
@@ -147,6 +149,21 @@ async fn insert(node: &Node, tx: &mut Tx, row: Dwell) -> Result<bool, Aborted> {
         core.store.dwells.insert(id, row);
     });
     Ok(true)
+}
+
+/// `rows::supersede`: true when the row in the way was of an older form of the trigger.
+async fn supersede(tx: &mut Tx, new: &Dwell, version: i64) -> Result<bool, Aborted> {
+    tx.statement().await;
+    let found = tx.see(|core| {
+        let current = &core.store.automations.get(&new.automation)?.current;
+        let mut all = core.store.dwells.iter();
+        let old = all.find(|(_, d)| d.unique() == new.unique() && d.hash != new.hash);
+        old.filter(|_| current.version == version).map(|(id, _)| *id)
+    });
+    match found {
+        Some(id) => claim(tx, id).await,
+        None => Ok(false),
+    }
 }
 
 /// `rows::claim`: true when this transaction takes the row.
@@ -211,6 +228,20 @@ pub async fn expire(
         let Some(dwell) = tx.see(|core| core.store.dwells.get(id).cloned()) else {
             continue;
         };
+        if dwell.fire_at > now {
+            *outcomes.last_mut().expect("pushed") = Some(dwell.fire_at);
+            continue;
+        }
+        let found = tx.see(|core| {
+            let automation = core.store.enabled(dwell.automation)?;
+            let armed = (&*dwell.trigger, &*dwell.event, &*dwell.hash);
+            let at = armed_trigger(&automation.program.triggers, armed)?;
+            Some((automation, at))
+        });
+        let Some(found) = found else {
+            claim(tx, *id).await?;
+            continue;
+        };
         let held = tx.see(|core| truth(core, &dwell));
         let standing = standing(node, &dwell).await;
         let (at, due) = (
@@ -239,20 +270,7 @@ pub async fn expire(
                     );
                 }
             }
-            Expiry::Proceed => {
-                let found = tx.see(|core| {
-                    let automation = core.store.enabled(dwell.automation)?;
-                    let armed = (&*dwell.trigger, &*dwell.event, &*dwell.hash);
-                    let at = armed_trigger(&automation.program.triggers, armed)?;
-                    Some((automation, at))
-                });
-                match found {
-                    Some(found) => fires.push((*id, dwell, found, held)),
-                    None => {
-                        claim(tx, *id).await?;
-                    }
-                }
-            }
+            Expiry::Proceed => fires.push((*id, dwell, found, held)),
         }
     }
     let mut candidates = Vec::new();
