@@ -1,7 +1,7 @@
 //! Errors of the engine as problem documents.
 
 use automation_core::{diagnostic::Diagnostics, store::StoreError};
-use automation_dispatch::{CancelError, ManualRunError};
+use automation_dispatch::{CancelError, ManualRunError, ReplayError};
 use axum::http::StatusCode;
 use plugin_api::http::{FieldError, Problem};
 
@@ -52,6 +52,14 @@ pub fn of_cancel(e: CancelError) -> Problem {
     match e {
         CancelError::NotFound => Problem::not_found("There is no such run."),
         CancelError::Db(e) => e.into(),
+    }
+}
+
+/// Why what a run saw could not be rebuilt.
+pub fn of_replay(e: ReplayError) -> Problem {
+    match e {
+        ReplayError::NoSuchAction { .. } => Problem::bad_parameter(format!("action_path: {e}")),
+        ReplayError::Db(e) => e.into(),
     }
 }
 

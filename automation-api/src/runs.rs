@@ -3,7 +3,7 @@
 use crate::{
     Api,
     bodies::id,
-    problems::{of_cancel, of_manual, of_store},
+    problems::{of_cancel, of_manual, of_replay, of_store},
 };
 use automation_core::{
     ArtifactId, AutomationId, RunId, StepId,
@@ -36,6 +36,7 @@ pub fn routes() -> Routes<Api> {
         .get("/runs/{id}/steps", &READ, steps)
         .get("/runs/{id}/artifacts", &READ, artifacts)
         .get("/runs/{id}/logs", &READ, logs)
+        .get("/runs/{id}/replay-scope", &READ, replay_scope)
         .post("/runs/{id}/cancel", &MANAGE, cancel)
         .get("/automations/{id}/runs", &READ, list_of)
         .post("/automations/{id}/runs", &MANAGE, start)
@@ -336,6 +337,34 @@ async fn logs(
     let rows = api.engine.logs_page(run, after, limit + 1).await?;
     let page = Page::cut(rows, limit, &print, |l| (String::new(), l.id.to_string()));
     Ok(Json(shown(page, log)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReplayQuery {
+    /// Only what the action there could see.
+    action_path: Option<String>,
+    /// Must be that of the run: a run's id alone opens nothing (`scripts §8.2`).
+    automation_id: Option<String>,
+}
+
+async fn replay_scope(
+    State(api): State<Api>,
+    Path(text): Path<String>,
+    ApiQuery(q): ApiQuery<ReplayQuery>,
+) -> Result<Json<Value>, Problem> {
+    let run = known(&api, &text).await?;
+    let own = run.automation_id.to_string();
+    if q.automation_id.is_some_and(|a| a.to_ascii_lowercase() != own) {
+        let detail = format!("That automation has no run {text}.");
+        return Err(Problem::not_found(detail));
+    }
+    let scope = api.engine.replay_scope(&run, q.action_path.as_deref());
+    let scope = scope.await.map_err(of_replay)?;
+    let available = scope.scope_snapshot_available;
+    Ok(Json(
+        json!({"context": scope.context, "scope_snapshot_available": available}),
+    ))
 }
 
 #[derive(Deserialize)]

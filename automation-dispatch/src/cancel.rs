@@ -171,6 +171,9 @@ pub async fn by_operator(
     fail::point("dispatch.cancel.before")
         .await
         .map_err(DbError::from)?;
+    // People paste what they see: the reason may name what the run resolved (`secrets §11.5`).
+    let masks = shared.secrets.set(run.uuid().as_u128());
+    let reason = reason.map(|r| masks.mask_text(r).into_inner());
     shared
         .db
         .tx(async |tx| cancel_in(shared, tx, &[run], Cause::Operator(reason)).await)

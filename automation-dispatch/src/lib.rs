@@ -15,7 +15,8 @@
 //! - [`walk`] decides what a run does next; [`drive`] performs it; [`commit`] writes it.
 //! - [`waits`] ends delays, `wait_until` and `wait_for_trigger`; [`cancel`] ends runs; [`sweep`] is
 //!   the backstop.
-//! - [`why`] keeps what the gates decided, and why; [`retention`] keeps history bounded.
+//! - [`why`] keeps what the gates decided, and why; [`replay`] rebuilds what a run saw;
+//!   [`retention`] keeps history bounded.
 //!
 //! What holds always: every write of a run proves its lease epoch; whatever a decision wants done
 //! happens only after what it wrote has committed; a signal that is lost costs time, never
@@ -35,6 +36,7 @@ mod gates;
 pub mod guards;
 mod manual;
 mod plugin;
+mod replay;
 mod retention;
 mod scope;
 mod shared;
@@ -55,6 +57,7 @@ pub use dwell::Dwell;
 pub use engine::{ENGINE, Engine};
 pub use manual::{ManualRun, ManualRunError};
 pub use plugin::{AutomationPlugin, capabilities};
+pub use replay::{ReplayError, ReplayScope};
 pub use retention::{Pruned, Retention};
 pub use shared::Limits;
 pub use why::{Cancelled, DecisionFilter, DecisionRecord, Dropped, Ruling, Scene, VERDICTS};
@@ -71,6 +74,7 @@ pub fn statements() -> Vec<(&'static str, plugin_api::db::Sql)> {
         drive::ALL,
         dwell::ALL,
         fire::ledger::ALL,
+        replay::ALL,
         retention::ALL,
         store::artifacts::ALL,
         store::locks::ALL,

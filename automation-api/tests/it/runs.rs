@@ -68,6 +68,45 @@ both_engines! {
         node.shutdown().await;
     }
 
+    async fn api_13_20_a_replay_scope_keeps_trigger_and_artifacts_when_the_run_is_over(db: TestDb) {
+        let node = boot(&db).await;
+        let made = create(&node, definition("A", json!([
+            {"id": "open", "action": "incident.create", "config": {"title": "x", "severity": "minor", "systemIds": ["a"]}},
+            {"variables": {"v": "{{ trigger.payload.systemId }}"}},
+            {"delay": {"seconds": 3600}},
+        ]))).await;
+        let run = start(&node, &made, json!({"payload": {"systemId": "pay"}})).await;
+        run_that_is(&node, &run, "waiting").await;
+        let path = format!("{run}/replay-scope");
+        let scope = node.get(&path).await.ok();
+        assert_eq!(scope["scope_snapshot_available"], true);
+        let context = &scope["context"];
+        assert_eq!(context["trigger"], json!({
+            "id": "made", "event": "catalog.created", "payload": {"systemId": "pay"},
+            "actor": {"type": "user", "id": "anna", "name": "Anna"},
+        }));
+        assert_eq!((&context["var"], context.get("repeat")), (&json!({"v": "pay"}), None));
+        assert!(context["artifacts"]["open"]["incident"].is_object(), "{context}");
+        let automation = made["id"].as_str().unwrap();
+        let same = node.get(&format!("{path}?automation_id={automation}&action_path=actions[2]")).await.ok();
+        assert_eq!(same, scope);
+        let first = node.get(&format!("{path}?action_path=actions[0]")).await.ok();
+        assert_eq!(first["context"]["artifacts"], json!({}));
+
+        node.get(&format!("{path}?automation_id={UNKNOWN}")).await.problem(404, "not_found");
+        node.get(&format!("/runs/{UNKNOWN}/replay-scope")).await.problem(404, "not_found");
+        node.get(&format!("{path}?action_path=actions[7]")).await.problem(400, "bad_parameter");
+        node.get(&format!("{path}?actionPath=actions[0]")).await.problem(400, "bad_parameter");
+
+        node.post(&format!("{run}/cancel"), json!({})).await.expect(200);
+        let ended = node.get(&path).await.ok();
+        assert_eq!((&ended["scope_snapshot_available"], &ended["context"]["var"]), (&json!(false), &json!({})));
+        for kept in ["trigger", "artifacts"] {
+            assert_eq!(ended["context"][kept], context[kept]);
+        }
+        node.shutdown().await;
+    }
+
     async fn lists_of_runs_are_filtered(db: TestDb) {
         let node = boot(&db).await;
         let stop = json!([{"choose": [{"when": "trigger.payload.systemId == \"bad\"", "sequence": [{"stop": {"error": true, "reason": "bad"}}]}, {"when": "trigger.payload.systemId == \"slow\"", "sequence": [{"delay": {"seconds": 3600}}]}]}]);

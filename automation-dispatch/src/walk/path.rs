@@ -127,6 +127,16 @@ pub fn written(definition: &Definition, path: &str) -> Option<Value> {
     Some(at.clone())
 }
 
+/// True when two paths lie in different branches of one `parallel`, which see nothing of each other
+/// before the join (`dispatch §10`).
+pub fn apart(a: &str, b: &str) -> bool {
+    let (Some(a), Some(b)) = (parts(a), parts(b)) else {
+        return false;
+    };
+    let differ = a.iter().zip(&b).position(|(a, b)| a != b);
+    differ.is_some_and(|i| i > 0 && a[i - 1] == Part::Key("parallel"))
+}
+
 /// A path without the numbers of iterations: the same for every pass of a loop.
 pub fn site(path: &str) -> std::borrow::Cow<'_, str> {
     const LOOP: &str = ".repeat[";
@@ -146,7 +156,20 @@ pub fn site(path: &str) -> std::borrow::Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parts, site};
+    use super::{apart, parts, site};
+
+    #[test]
+    fn only_branches_of_one_parallel_are_apart() {
+        let branch = "actions[0].parallel[0][0].sequence[1]";
+        assert!(apart(branch, "actions[0].parallel[1][0]"));
+        assert!(apart(branch, "actions[0].parallel[2][0].sequence[1]"));
+        assert!(!apart(branch, "actions[0].parallel[0][0].sequence[2]"));
+        assert!(!apart(branch, "actions[0]"));
+        assert!(!apart(branch, "actions[1]"));
+        let pass = |n: u32, b: u32| format!("actions[0].repeat[{n}].sequence[0].parallel[{b}][0]");
+        assert!(apart(&pass(1, 0), &pass(1, 1)));
+        assert!(!apart(&pass(0, 0), &pass(1, 1)), "joined already");
+    }
 
     #[test]
     fn a_site_is_the_same_for_every_iteration() {

@@ -13,6 +13,7 @@ mod modes;
 mod plans;
 mod recovery;
 mod registrations;
+mod replay;
 mod retention;
 mod routing;
 mod statements;
