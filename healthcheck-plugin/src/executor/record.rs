@@ -54,8 +54,9 @@ pub struct Names {
 }
 
 impl Recorder {
-    /// Records a run. When the system stays locked for too long, the run alone is stored and the
-    /// change of health comes with the next one.
+    /// Records a run, as the system, whoever asked for it; what led to it goes on in the events and the
+    /// change of health that come of it. When the system stays locked for too long, the run alone is
+    /// stored and the change of health comes with the next one.
     ///
     /// # Errors
     /// When the database refuses; nothing was stored then.
@@ -64,10 +65,13 @@ impl Recorder {
         claim: &Claim,
         names: &Names,
         outcome: &Outcome,
+        cause: Option<plugin_api::Cause>,
     ) -> Result<Recorded, BoxError> {
-        let recorded = RequestContext::system()
-            .scope(self.store(claim, outcome))
-            .await;
+        let context = RequestContext {
+            cause: cause.map(Arc::new),
+            ..RequestContext::system()
+        };
+        let recorded = context.scope(self.store(claim, outcome)).await;
         let recorded = match recorded {
             Err(MutateError::Busy { .. }) => {
                 tracing::error!(

@@ -5,7 +5,7 @@ use crate::{
     store::assignments::{self, Schedulable},
 };
 use plugin_api::{
-    BoxError, Clock, Conn, Db, Id,
+    BoxError, Cause, Clock, Conn, Db, Id, RequestContext,
     queue::{NewJob, QueueError, QueueManager, Recurring, RecurringDetails, Schedule},
 };
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,11 @@ pub struct Tick {
     /// A run that somebody asked for, beside the schedule.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub extra: bool,
+    /// What led to an extra run, when an automation asked for it: what comes of it carries the chain on,
+    /// so that a check that is run again whenever it fails is found to be a loop. Older nodes neither
+    /// write nor read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 /// Keeps the recurring jobs in step with the assignments.
@@ -65,6 +70,7 @@ impl Scheduler {
             system_id: a.system_id.as_str().to_owned(),
             configuration_id: a.configuration_id,
             extra: false,
+            cause: None,
         };
         let data = serde_json::to_value(tick).map_err(|source| QueueError::Encode {
             queue: QUEUE.into(),
@@ -99,6 +105,7 @@ impl Scheduler {
             system_id: system_id.to_owned(),
             configuration_id,
             extra: true,
+            cause: RequestContext::current().cause.as_deref().cloned(),
         };
         let data = serde_json::to_value(tick).map_err(|source| QueueError::Encode {
             queue: QUEUE.into(),
@@ -149,4 +156,19 @@ impl Scheduler {
 
 fn interval(a: &Schedulable) -> Schedule {
     Schedule::IntervalMs(a.interval_seconds.max(1) as u64 * 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_tick_of_an_older_node_is_read_and_one_without_a_cause_is_written_as_it_was() {
+        let id = "019bc186-de00-7001-8000-000000000001";
+        let older = json!({"systemId": "shop", "configurationId": id, "extra": true});
+        let tick: Tick = serde_json::from_value(older.clone()).expect("it is read");
+        assert!(tick.extra && tick.cause.is_none());
+        assert_eq!(serde_json::to_value(tick).expect("it is written"), older);
+    }
 }

@@ -131,7 +131,9 @@ impl Worker {
             system: self.system_name(&tick.system_id),
             configuration: joined.configuration.name.into_string(),
         };
-        match self.recorder.record(&claim, &names, &outcome).await? {
+        let cause = tick.cause.clone();
+        let recorded = self.recorder.record(&claim, &names, &outcome, cause);
+        match recorded.await? {
             Recorded::Yes => self.counters.recorded.fetch_add(1, Relaxed),
             Recorded::Dropped => {
                 tracing::info!(

@@ -142,6 +142,27 @@ both_engines! {
         w.node.shutdown().await;
     }
 
+    async fn a_check_that_is_run_again_whenever_it_fails_is_found_to_be_a_loop(db: TestDb) {
+        let w = World::boot(&db).await;
+        w.watched("pay", "Payments", at_once()).await;
+        let again = w.automation(json!({
+            "name": "again", "mode": "parallel", "triggers": [{"event": "healthcheck.check_failed"}],
+            "actions": [{"action": "healthcheck.run_now", "config": {
+                "systemId": "{{ trigger.payload.systemId }}", "configurationId": "{{ trigger.payload.configurationId }}"}}],
+        })).await;
+        w.down("pay").await;
+        let path = format!("/automations/{again}/decisions");
+        let verdicts = async || {
+            let page = w.node.get(&path).await.ok();
+            let items = page["items"].as_array().expect("items");
+            items.iter().rev().map(|d| d["verdict"].as_str().expect("a verdict").to_owned()).collect::<Vec<_>>()
+        };
+        eventually(async || verdicts().await.len() >= 2, "the second failure is decided on").await;
+        assert_eq!(verdicts().await, ["started", "loop"]);
+        assert_eq!(w.runs(again, 1).await[0].status, "success");
+        w.node.shutdown().await;
+    }
+
     async fn an_incident_of_the_automation_holds_notifications_back(db: TestDb) {
         let w = World::boot(&db).await;
         let suppression = w.node.service("healthcheck", &incident_plugin::SUPPRESSION).expect("the service");
