@@ -19,7 +19,7 @@ use plugin_api::{
     BoxError, Clock, Db, Ts, Tx,
     db::{DbError, is_unavailable},
     hints::HintListener,
-    hook::HookBus,
+    hook::{HookBus, NewEvent},
     skew::{self, Newer},
     status::LoopReporter,
 };
@@ -332,7 +332,14 @@ impl Loop {
         }
         for kind in kinds {
             let own = changes.iter().filter(|c| c.kind == kind);
-            let events = own.map(|c| Ok((serde_json::to_value(c)?, c.actor.clone())));
+            // A subscriber that writes goes on with the chain that led to the change.
+            let events = own.map(|c| {
+                Ok(NewEvent {
+                    payload: serde_json::to_value(c)?,
+                    actor: c.actor.clone(),
+                    cause: c.cause.clone(),
+                })
+            });
             let events = events.collect::<Result<_, serde_json::Error>>()?;
             self.bus
                 .emit_all(&ENGINE, &hook_of(kind), events, tx)

@@ -50,6 +50,17 @@ pub struct EventMeta {
     pub cause: Option<crate::Cause>,
 }
 
+/// An event that is stored on behalf of something that happened earlier.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// What it carries.
+    pub payload: Value,
+    /// Who caused it.
+    pub actor: Actor,
+    /// What led to it, when a run did; a chain of automations must not begin anew with it.
+    pub cause: Option<crate::Cause>,
+}
+
 /// Who handles an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookMode {
@@ -155,16 +166,22 @@ pub trait HookBus: Send + Sync {
         actor: Actor,
         tx: Option<&mut Tx>,
     ) -> Result<(), HookError>;
-    /// Stores events of one hook in order, in `tx`; a bus that can do so stores them at once.
+    /// Stores events of one hook in order, in `tx`; a bus that can do so stores them at once. Each has
+    /// the cause it comes with, whatever the running context says.
     async fn emit_all(
         &self,
         by: &PluginId,
         hook: &str,
-        events: Vec<(Value, Actor)>,
+        events: Vec<NewEvent>,
         tx: &mut Tx,
     ) -> Result<(), HookError> {
-        for (payload, actor) in events {
-            self.emit(by, hook, payload, actor, Some(tx)).await?;
+        for event in events {
+            let context = crate::RequestContext {
+                cause: event.cause.map(Arc::new),
+                ..crate::RequestContext::current()
+            };
+            let emitted = self.emit(by, hook, event.payload, event.actor, Some(tx));
+            context.scope(emitted).await?;
         }
         Ok(())
     }

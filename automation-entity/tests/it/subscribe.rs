@@ -5,7 +5,10 @@ use crate::{
     kit::{Thing, Things, set, thing},
 };
 use automation_entity::*;
-use plugin_api::queue::{JobError, Retries};
+use plugin_api::{
+    Cause, RequestContext,
+    queue::{JobError, Retries},
+};
 use std::{
     sync::{
         Arc, Mutex,
@@ -85,6 +88,30 @@ both_engines! {
         advance_until(&node.clock(), Duration::from_secs(5), async || calls.load(Ordering::SeqCst) == 3, "three executions").await;
         advance_until(&node.clock(), Duration::from_secs(5), async || !node.logs().find(Level::ERROR, "").is_empty(), "a dead letter in the log").await;
         assert!(stays(async || calls.load(Ordering::SeqCst) == 3).await);
+        node.shutdown().await;
+    }
+
+    async fn a_subscriber_goes_on_with_the_chain_that_led_to_the_change(db: TestDb) {
+        let (kept, heard) = (Kept::default(), Arc::<Mutex<Vec<Option<Cause>>>>::default());
+        let hearing = heard.clone();
+        let subscriber = Made::new("other", move |env| {
+            let handler = move |_: EntityChanged, _| {
+                // What the handler writes would be stamped with this.
+                let cause = RequestContext::current().cause;
+                hearing.lock().unwrap().push(cause.as_deref().cloned());
+                async { Ok(()) }
+            };
+            let group = Delivery::WorkQueue { worker_group: "sync".into(), retries: Retries::Limited(2) };
+            env.extension(&ENTITY).on_entity_changed("thing", group, handler).map(drop)
+        });
+        let node = Kit::new(&db).await.plugin(EnginePlugin::new()).plugin(owner(&kept)).plugin(subscriber).boot().await;
+        own_table(&db).await;
+        let cause = Cause { root: "an event".into(), chain: vec![uuid::Uuid::from_u128(7)] };
+        let context = RequestContext { cause: Some(Arc::new(cause.clone())), ..RequestContext::system() };
+        context.scope(write(&node, &kept, "open")).await;
+        write(&node, &kept, "closed").await;
+        eventually(async || heard.lock().unwrap().len() == 2, "both changes are heard of").await;
+        assert_eq!(*heard.lock().unwrap(), [Some(cause), None]);
         node.shutdown().await;
     }
 

@@ -11,7 +11,7 @@ use crate::queue::REGISTER_GROUP;
 use async_trait::async_trait;
 use plugin_api::{
     Actor, Clock, Db, PluginId, Tx,
-    hook::{HookBus, HookError, HookMode, RawHookHandler},
+    hook::{HookBus, HookError, HookMode, NewEvent, RawHookHandler},
     queue::{Consumer, NewJob, QueueManager, Retries, Subscription, Unsubscribe},
 };
 use serde_json::Value;
@@ -296,20 +296,25 @@ impl HookBus for SqlHookBus {
         &self,
         by: &PluginId,
         hook: &str,
-        events: Vec<(Value, Actor)>,
+        events: Vec<NewEvent>,
         tx: &mut Tx,
     ) -> Result<(), HookError> {
-        if !self.core.staging.is_open() {
-            for (payload, actor) in events {
-                self.emit(by, hook, payload, actor, Some(tx)).await?;
-            }
-            return Ok(());
-        }
         check_owner(by, hook)?;
         let core = &self.core;
         let clock = core.clock.as_ref();
-        let seal = |(payload, actor)| envelope::seal(payload, &envelope::meta(actor, clock));
-        let jobs = events.into_iter().map(|e| NewJob::new(seal(e).0)).collect();
+        let seal = |e: NewEvent| {
+            let meta = envelope::meta_of(e.actor, e.cause, clock);
+            envelope::seal(e.payload, &meta)
+        };
+        let sealed: Vec<_> = events.into_iter().map(seal).collect();
+        if !core.staging.is_open() {
+            for envelope in sealed {
+                let staged = core.staging.stage(Some(&mut *tx), hook, envelope);
+                staged.await.map_err(store_error(hook))?;
+            }
+            return Ok(());
+        }
+        let jobs = sealed.into_iter().map(|e| NewJob::new(e.0)).collect();
         let stored = core.queues.enqueue_in(tx, &queue_of(hook), jobs).await;
         stored.map(drop).map_err(store_error(hook))
     }

@@ -13,11 +13,17 @@ use std::sync::Arc;
 
 /// Meta data for an event emitted now.
 pub(super) fn meta(actor: Actor, clock: &dyn Clock) -> EventMeta {
+    let cause = RequestContext::current().cause;
+    meta_of(actor, cause.as_deref().cloned(), clock)
+}
+
+/// As [`meta`], with a cause of its own.
+pub(super) fn meta_of(actor: Actor, cause: Option<Cause>, clock: &dyn Clock) -> EventMeta {
     EventMeta {
         actor,
         emitted_at: clock.now(),
         delivery_id: clock.new_uuid().to_string(),
-        cause: RequestContext::current().cause.as_deref().cloned(),
+        cause,
     }
 }
 
