@@ -10,6 +10,7 @@ use crate::{
     why,
 };
 use automation_core::{
+    compiled::CompiledTrigger,
     registry::{Fire, Teardown, TriggerIdentity, TriggerSource},
     store::TOPIC,
 };
@@ -55,8 +56,7 @@ impl Arming {
                         automation_id: automation.id,
                         trigger_id: trigger.id.clone(),
                     };
-                    // Only what the set-up sees counts: a new filter does not arm it again.
-                    let hash = format!("{}|{}", trigger.event, trigger.config);
+                    let hash = hash_of(trigger);
                     wanted.insert(identity, (hash, setup.clone(), trigger.config.clone()));
                 }
             }
@@ -77,7 +77,7 @@ impl Arming {
             if self.armed.contains_key(&identity) {
                 continue;
             }
-            let fire = fire_of(shared, &identity);
+            let fire = fire_of(shared, &identity, &hash);
             match setup.setup(config, identity.clone(), fire).await {
                 Ok(teardown) => {
                     self.armed.insert(identity, Armed { hash, teardown });
@@ -96,18 +96,26 @@ impl Arming {
     }
 }
 
-/// Fires one trigger of one automation, and only that one.
-fn fire_of(shared: &Arc<Shared>, identity: &TriggerIdentity) -> Fire {
-    let (shared, identity) = (shared.clone(), identity.clone());
+/// What a set-up sees of a trigger, and nothing else: a new filter does not arm it again.
+fn hash_of(trigger: &CompiledTrigger) -> String {
+    format!("{}|{}", trigger.event, trigger.config)
+}
+
+/// Fires one trigger of one automation, and only that one, and only while it is what was armed
+/// (`dispatch §A.31`).
+fn fire_of(shared: &Arc<Shared>, identity: &TriggerIdentity, hash: &str) -> Fire {
+    let armed = Arc::new((identity.clone(), hash.to_owned()));
+    let shared = shared.clone();
     Arc::new(move |payload, occurrence, at| {
-        let (shared, identity) = (shared.clone(), identity.clone());
-        Box::pin(async move { tick(&shared, &identity, payload, occurrence, at).await })
+        let (shared, armed) = (shared.clone(), armed.clone());
+        Box::pin(async move { tick(&shared, &armed.0, &armed.1, payload, occurrence, at).await })
     })
 }
 
 async fn tick(
     shared: &Arc<Shared>,
     identity: &TriggerIdentity,
+    hash: &str,
     payload: Value,
     occurrence: String,
     at: Ts,
@@ -120,7 +128,8 @@ async fn tick(
         .program
         .triggers
         .iter()
-        .position(|t| t.id == identity.trigger_id);
+        // Under the same id there may be another trigger by now, or another schedule.
+        .position(|t| t.id == identity.trigger_id && hash_of(t) == hash);
     let Some(trigger) = found else {
         return Ok(());
     };

@@ -158,6 +158,47 @@ both_engines! {
         node.shutdown().await;
     }
 
+    async fn dispatch_a31_a_firing_of_a_trigger_that_was_edited_away_starts_nothing(db: TestDb) {
+        let bells = Bells::default();
+        let setup = bells.clone();
+        let node = boot(&db, "tower", move |env| {
+            let triggers = env.extension(&TRIGGERS);
+            for id in ["bell", "gong"] {
+                let setup = Arc::new(setup.clone());
+                triggers.register(TriggerDef::on_setup::<Value>(id, setup).config(ConfigSchema::of::<Nothing>(), None))?;
+            }
+            Ok(())
+        }).await.expect("booted");
+        let definition = |event: &str, text: &str, filter: &str| Source::Value(json!({
+            "name": "Bell", "mode": "parallel", "max_runs": 10, "actions": [],
+            "triggers": [{"id": "noon", "event": event, "config": {"text": text}, "filter": filter}],
+        }));
+        let automation = node.automation(definition("tower.bell", "dong", "true")).await;
+        let identity = TriggerIdentity { automation_id: automation, trigger_id: "noon".into() };
+        let hung = || bells.0.lock().unwrap().get(&identity).cloned();
+        eventually(async || hung().is_some(), "it is set up").await;
+        let (_, fire) = hung().unwrap();
+        let edit = async |definition| {
+            let change = AutomationChange { definition: Some(definition), ..Default::default() };
+            node.engine().automations().update(automation, None, change, &Actor::system()).await.expect("edited");
+        };
+        let now = plugin_api::Clock::now(&*node.clock());
+        let ring = async |occurrence: &str| node.run(fire(json!({}), occurrence.into(), now)).await.expect("handled");
+        // A filter is not what was set up: the armed one fires on.
+        edit(definition("tower.bell", "dong", "1 == 1")).await;
+        ring("1").await;
+        eventually(async || node.runs(automation).await.len() == 1, "a run").await;
+        for (event, text) in [("tower.bell", "ding"), ("tower.gong", "dong")] {
+            edit(definition(event, text, "true")).await;
+            ring(&format!("{event} {text}")).await;
+            assert!(stays(async || node.runs(automation).await.len() == 1).await, "{event} {text}");
+        }
+        edit(definition("tower.bell", "dong", "true")).await;
+        ring("2").await;
+        eventually(async || node.runs(automation).await.len() == 2, "it is again what was armed").await;
+        node.shutdown().await;
+    }
+
     async fn plugins_19_33_a_plugin_adds_filters_and_replaces_none(db: TestDb) {
         let filter = |name: &str, answer: fn(&str) -> String| FilterDef {
             name: name.into(),
