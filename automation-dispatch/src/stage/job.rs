@@ -84,9 +84,20 @@ mod ids {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<AutomationId>, D::Error> {
-        let text = String::deserialize(from)?;
-        let ids = text.split(',').map(str::parse).collect::<Result<_, _>>();
-        ids.map_err(D::Error::custom)
+        /// For a while they were written as a list.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Text(String),
+            List(Vec<AutomationId>),
+        }
+        match Form::deserialize(from)? {
+            Form::List(ids) => Ok(ids),
+            Form::Text(text) => {
+                let ids = text.split(',').map(str::parse).collect::<Result<_, _>>();
+                ids.map_err(D::Error::custom)
+            }
+        }
     }
 }
 
@@ -122,7 +133,54 @@ impl DispatchJob {
     /// A trigger job for some of its automations. It has no id, so that it collapses onto nothing.
     pub fn part(data: &Value, automations: &[AutomationId]) -> NewJob {
         let mut data = data.clone();
+        // The reference's name for the same field: with both, the job could not be read.
+        if let Some(fields) = data.as_object_mut() {
+            fields.remove("automationId");
+        }
         data["automationIds"] = ids::text(automations).into();
         NewJob::new(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn automations(n: usize) -> Vec<AutomationId> {
+        let id = |i: usize| AutomationId::from(uuid::Uuid::from_u128(i as u128 + 1));
+        (0..n).map(id).collect()
+    }
+
+    fn trigger(field: &str, ids: Value) -> Value {
+        json!({
+            "reason": "trigger", field: ids, "triggerId": "world.changed", "ref": "thing:x",
+            "changed": {
+                "kind": "thing", "id": "x", "prev": null, "next": {"status": "up"}, "delta": {"status": "up"},
+                "changedFields": ["status"], "actor": {"type": "system", "id": "system"},
+                "occurredAt": "2026-01-15T12:00:00.000Z", "changeId": "019bc186-de00-7001-8000-00000000ffff",
+            },
+        })
+    }
+
+    fn ids_in(data: &Value) -> Vec<AutomationId> {
+        match serde_json::from_value(data.clone()).expect("the job is read") {
+            DispatchJob::Trigger { automation_ids, .. } => automation_ids,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_form_of_the_automations_of_a_job_is_read_and_a_part_of_each_names_its_own() {
+        let all = automations(3);
+        let one = json!(all[0]);
+        for (data, expected) in [
+            (trigger("automationId", one), &all[..1]),
+            (trigger("automationIds", ids::text(&all).into()), &all[..]),
+            (trigger("automationIds", json!(all)), &all[..]),
+        ] {
+            assert_eq!(ids_in(&data), expected);
+            assert_eq!(ids_in(&DispatchJob::part(&data, &all[..1]).data), &all[..1], "{data}");
+        }
     }
 }
