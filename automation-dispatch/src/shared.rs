@@ -78,6 +78,9 @@ pub struct Limits {
     pub steps: u32,
     /// Milliseconds a run may be active, waiting included; then it fails with `too_old`.
     pub age_ms: i64,
+    /// Milliseconds after which the sweeper looks at a `wait_until` that nobody has looked at, so that
+    /// a change that was lost delays it only; 0: never.
+    pub recheck_ms: i64,
 }
 
 impl Default for Limits {
@@ -86,6 +89,7 @@ impl Default for Limits {
             steps: crate::walk::decide::STEP_BUDGET,
             // The longest wait is 30 days; a run that waits for that long may still finish.
             age_ms: 31 * 24 * 3_600_000,
+            recheck_ms: 5 * 60_000,
         }
     }
 }

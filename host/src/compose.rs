@@ -1,18 +1,26 @@
 //! Which plugins this binary runs: plain code, one cargo feature each, in a fixed order.
 
 use crate::settings::RetentionSettings;
-use automation_dispatch::LeaseTimes;
+use automation_dispatch::{LeaseTimes, Limits};
 use plugin_api::{Migration, Plugin, PluginId};
 
 /// Every plugin compiled in. Order matters only where dependencies do not decide.
 pub fn plugins() -> Vec<Box<dyn Plugin>> {
-    plugins_with(&RetentionSettings::default(), LeaseTimes::default())
+    plugins_with(
+        &RetentionSettings::default(),
+        LeaseTimes::default(),
+        Limits::default(),
+    )
 }
 
-/// The same, keeping so much history and with leases of this length.
-pub fn plugins_with(retention: &RetentionSettings, lease: LeaseTimes) -> Vec<Box<dyn Plugin>> {
+/// The same, keeping so much history, with leases of this length and with these limits.
+pub fn plugins_with(
+    retention: &RetentionSettings,
+    lease: LeaseTimes,
+    limits: Limits,
+) -> Vec<Box<dyn Plugin>> {
     vec![
-        Box::new(retention.engine_plugin().leases(lease)),
+        Box::new(retention.engine_plugin().leases(lease).limits(limits)),
         Box::new(automation_api::AutomationApiPlugin),
         #[cfg(feature = "catalog")]
         Box::new(catalog_plugin::CatalogPlugin),

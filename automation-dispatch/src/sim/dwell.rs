@@ -158,7 +158,8 @@ async fn supersede(tx: &mut Tx, new: &Dwell, version: i64) -> Result<bool, Abort
         let current = &core.store.automations.get(&new.automation)?.current;
         let mut all = core.store.dwells.iter();
         let old = all.find(|(_, d)| d.unique() == new.unique() && d.hash != new.hash);
-        old.filter(|_| current.version == version).map(|(id, _)| *id)
+        old.filter(|_| current.version == version)
+            .map(|(id, _)| *id)
     });
     match found {
         Some(id) => claim(tx, id).await,

@@ -27,8 +27,6 @@ pub const RELEASED: &str = "automation-released";
 const BATCH: i64 = 500;
 /// `until` locks re-checked a cycle although nothing says they are due.
 const RECHECKS: i64 = 100;
-/// An `until` lock is re-checked when it was not evaluated for this long.
-const RECHECK_MS: i64 = 5 * 60_000;
 /// Items of one transaction; a failing one is split.
 const CHUNK: usize = 50;
 
@@ -105,14 +103,7 @@ async fn expired_locks(shared: &Arc<Shared>) -> Result<u64, BoxError> {
         .bind(BATCH)
         .all()
         .await?;
-    let forgotten: Vec<LockId> = shared
-        .db
-        .sql(sql::UNCHECKED_LOCKS)
-        .bind(now.plus_millis(-RECHECK_MS))
-        .bind(RECHECKS)
-        .all()
-        .await?;
-    for lock in forgotten {
+    for lock in unchecked_locks(shared, now).await? {
         if !due.contains(&lock) {
             due.push(lock);
         }
@@ -128,6 +119,17 @@ async fn expired_locks(shared: &Arc<Shared>) -> Result<u64, BoxError> {
         }
     }
     Ok(due.len() as u64)
+}
+
+/// `until` locks that were not looked at for long, the longest first (`entity §19.4.6`).
+async fn unchecked_locks(shared: &Arc<Shared>, now: Ts) -> Result<Vec<LockId>, DbError> {
+    let after = shared.limits.recheck_ms;
+    if after == 0 {
+        return Ok(Vec::new());
+    }
+    let before = now.plus_millis(-after);
+    let query = shared.db.sql(sql::UNCHECKED_LOCKS).bind(before);
+    query.bind(RECHECKS).all().await
 }
 
 async fn recheck_in_tx(shared: &Arc<Shared>, locks: &[LockId]) -> Result<(), JobError> {

@@ -84,6 +84,14 @@ pub struct ServeArgs {
         value_parser = clap::value_parser!(u64).range(5..=3600)
     )]
     pub lease_seconds: Option<u64>,
+    /// Seconds until a `wait_until` that nothing has woken is looked at, 0 to 86400; 0 turns it off [default: 300].
+    #[arg(
+        long,
+        env = "SIGNALBOX_RECHECK_SECONDS",
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(0..=86_400)
+    )]
+    pub recheck_seconds: Option<u64>,
     /// The database belongs to others: make no administrator and bring no key. For the nodes of the demo.
     #[arg(long, hide = true)]
     pub guest: bool,

@@ -13,6 +13,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         args.log_format.as_deref(),
         args.lease_seconds,
     )?
+    .with_recheck(args.recheck_seconds)
     .with_retention(&args.retention);
     settings.guest = args.guest;
     server::logging(&settings)?;

@@ -13,7 +13,8 @@ use crate::{
     client::Client,
     server,
     settings::{
-        DEFAULT_LEASE_SECONDS, LogFormat, RetentionSettings, Settings, sqlite_url, without_password,
+        DEFAULT_LEASE_SECONDS, DEFAULT_RECHECK_SECONDS, LogFormat, RetentionSettings, Settings,
+        sqlite_url, without_password,
     },
     token,
 };
@@ -109,6 +110,7 @@ async fn one(args: &DemoArgs, data_dir: PathBuf, clock: &dyn Clock) -> anyhow::R
         sqlite_full_sync: false,
         max_connections: 10,
         lease_seconds: DEFAULT_LEASE_SECONDS,
+        recheck_seconds: DEFAULT_RECHECK_SECONDS,
         retention: RetentionSettings::default(),
         guest: args.database_url.is_some(),
     };

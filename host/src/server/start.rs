@@ -40,7 +40,11 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let address = listener.local_addr()?;
     let opened = database::open(settings).await?;
     let mut builder = Runtime::builder(opened.db.clone())
-        .plugins(compose::plugins_with(&settings.retention, settings.lease()))
+        .plugins(compose::plugins_with(
+            &settings.retention,
+            settings.lease(),
+            settings.limits(),
+        ))
         .dead_letter_days(settings.retention.dead_letters_days);
     let mut key_is_new = false;
     if !settings.guest {

@@ -27,11 +27,13 @@ pub struct FileSettings {
     pub max_connections: Option<u32>,
     /// Seconds until a node that died is noticed, 5–3600.
     pub lease_seconds: Option<u64>,
+    /// Seconds until a `wait_until` that nothing has woken is looked at, 0–86 400; 0: never.
+    pub recheck_seconds: Option<u64>,
     /// How much history is kept.
     pub retention: RetentionArgs,
 }
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "data_dir",
     "database_url",
     "listen",
@@ -40,6 +42,7 @@ const KEYS: [&str; 9] = [
     "sqlite_full_sync",
     "max_connections",
     "lease_seconds",
+    "recheck_seconds",
     "retention",
 ];
 
@@ -133,6 +136,15 @@ impl FileSettings {
                 )),
             },
             ("lease_seconds", _) => wrong(found, "a whole number from 5 to 3600"),
+            ("recheck_seconds", Kind::Number(n)) => match n.as_u64() {
+                Some(n) if super::RECHECK_SECONDS.contains(&n) => self.recheck_seconds = Some(n),
+                _ => found.push(Diagnostic::error(
+                    "out_of_range",
+                    at,
+                    "recheck_seconds must be a whole number from 0 to 86400",
+                )),
+            },
+            ("recheck_seconds", _) => wrong(found, "a whole number from 0 to 86400"),
             (known, _) if KEYS.contains(&known) => wrong(found, "text"),
             (unknown, _) => {
                 let help = nearest(unknown, KEYS).map_or_else(
@@ -181,6 +193,14 @@ mod tests {
         assert!(message("lease_seconds: 4\n").contains("from 5 to 3600"));
         let s = FileSettings::parse("lease_seconds: 5\n").unwrap();
         assert_eq!(s.lease_seconds, Some(5));
+    }
+
+    #[test]
+    fn looking_at_waits_again_may_be_off_but_not_beyond_a_day() {
+        assert!(message("recheck_seconds: 86401\n").contains("from 0 to 86400"));
+        assert!(message("recheck_seconds: often\n").contains("from 0 to 86400"));
+        let s = FileSettings::parse("recheck_seconds: 0\n").unwrap();
+        assert_eq!(s.recheck_seconds, Some(0));
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Settings {
     /// How long the lease of a walking run lasts when its node has died: the time until another node
     /// goes on with it.
     pub lease_seconds: u64,
+    /// After how many seconds a `wait_until` that nothing has woken is looked at; 0: never.
+    pub recheck_seconds: u64,
     /// How much history is kept.
     pub retention: RetentionSettings,
     /// On a database that belongs to others: makes no administrator and brings no key of its own.
@@ -95,6 +97,11 @@ pub struct Settings {
 pub const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 5..=3600;
 /// What it is by default (`dispatch §1`).
 pub const DEFAULT_LEASE_SECONDS: u64 = 60;
+
+/// What `recheck_seconds` may be; 0 turns it off.
+pub const RECHECK_SECONDS: std::ops::RangeInclusive<u64> = 0..=86_400;
+/// What it is by default (`dispatch §1`).
+pub const DEFAULT_RECHECK_SECONDS: u64 = 300;
 
 /// The default data folder.
 pub fn default_data_dir() -> PathBuf {
@@ -142,6 +149,7 @@ impl Settings {
             lease_seconds: lease_seconds
                 .or(file.lease_seconds)
                 .unwrap_or(DEFAULT_LEASE_SECONDS),
+            recheck_seconds: file.recheck_seconds.unwrap_or(DEFAULT_RECHECK_SECONDS),
             retention: RetentionSettings::default().changed(&file.retention),
             guest: false,
         })
@@ -150,6 +158,20 @@ impl Settings {
     /// How long leases last, for the engine.
     pub fn lease(&self) -> automation_dispatch::LeaseTimes {
         automation_dispatch::LeaseTimes::lasting(std::time::Duration::from_secs(self.lease_seconds))
+    }
+
+    /// What protects the engine, for the engine.
+    pub fn limits(&self) -> automation_dispatch::Limits {
+        automation_dispatch::Limits {
+            recheck_ms: self.recheck_seconds as i64 * 1000,
+            ..Default::default()
+        }
+    }
+
+    /// With what environment or flag say about looking at waits again.
+    pub fn with_recheck(mut self, seconds: Option<u64>) -> Self {
+        self.recheck_seconds = seconds.unwrap_or(self.recheck_seconds);
+        self
     }
 
     /// With what environment and flags say about history.
@@ -268,6 +290,26 @@ mod tests {
             ("127.0.0.1:1", "/from/flag")
         );
         assert_eq!(s.database_url, "sqlite:///from/flag/signalbox.db");
+    }
+
+    #[test]
+    fn waits_are_looked_at_again_as_often_as_the_settings_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("signalbox.yaml");
+        let load = |text: &str, flag: Option<u64>| {
+            std::fs::write(&path, text).unwrap();
+            let args = SettingsArgs {
+                config: Some(path.clone()),
+                ..Default::default()
+            };
+            let settings = Settings::load(&args, None, None, None, None).unwrap();
+            settings.with_recheck(flag).limits().recheck_ms
+        };
+        assert_eq!(load("log: info\n", None), 300_000);
+        assert_eq!(load("recheck_seconds: 0\n", None), 0);
+        assert_eq!(load("recheck_seconds: 0\n", Some(60)), 60_000);
+        let others = automation_dispatch::Limits::default();
+        assert_eq!(others.recheck_ms, 300_000, "both defaults are the same");
     }
 
     #[test]
