@@ -98,6 +98,9 @@ fn dispatch_c05_disabled_actions_leave_one_skipped_row() {
         "stop: {error: true}",
         "delay: {seconds: 5}",
         "wait_until: {condition: 'health.system.status == 1', timeout_seconds: 5}",
+        "parallel: [{action: test.call, config: {name: a}}, {stop: {error: true}}]",
+        "repeat: {count: 2, sequence: [{action: test.call, config: {name: a}}]}",
+        "wait_for_trigger: {event: test.fired}",
     ] {
         let mut p = Play::new(&format!("- {kind}\n  enabled: false"));
         p.start();
@@ -239,6 +242,14 @@ fn dispatch_c26_waits_resume_inside_choose_else_and_sequence() {
         (
             "sequence: [{action: test.call, config: {name: before}}, {delay: {seconds: 5}}, {action: test.call, config: {name: after}}]",
             "actions[0].sequence[1]",
+        ),
+        (
+            "parallel: [{sequence: [{action: test.call, config: {name: before}}, {delay: {seconds: 5}}, {action: test.call, config: {name: after}}]}]",
+            "actions[0].parallel[0][0].sequence[1]",
+        ),
+        (
+            "repeat: {count: 1, sequence: [{action: test.call, config: {name: before}}, {delay: {seconds: 5}}, {action: test.call, config: {name: after}}]}",
+            "actions[0].repeat[0].sequence[1]",
         ),
     ] {
         let mut p = Play::new(&format!(

@@ -62,6 +62,70 @@ fn a_parallel_absorbs_failures_and_error_stops_of_its_branches() {
 }
 
 #[test]
+fn dispatch_13_8_no_outer_container_absorbs_an_error_stop_of_a_branch() {
+    let parallel = |inner: &str, outer: &str| {
+        format!("parallel: [{inner}, {{action: test.call, config: {{name: sibling}}}}]{outer}")
+    };
+    let stop = "{stop: {error: true, reason: enough}}";
+    let fails = "{action: test.call, config: {name: f, fails: no}}";
+    let containers = |branch: &str| {
+        let parallel = parallel(branch, "");
+        [
+            format!("sequence: [{{{parallel}}}]"),
+            format!("choose: [{{when: 'true', sequence: [{{{parallel}}}]}}]"),
+            format!("repeat: {{count: 2, sequence: [{{{parallel}}}]}}"),
+            parallel,
+        ]
+    };
+    let story = |container: &str| {
+        let absorbs = if container.starts_with("parallel") {
+            ""
+        } else {
+            "\n  continue_on_error: true"
+        };
+        format!("- {container}{absorbs}\n- {}", call("after"))
+    };
+    for container in containers(stop) {
+        let mut p = Play::new(&story(&container));
+        p.start();
+        assert_eq!(p.end(), ("failed", Some("stopped")), "{container}");
+        assert!(matches!(&p.rest, Rest::Finished { message: Some(m), .. } if m == "enough"));
+        assert_eq!(p.calls, ["sibling#1"], "{container}");
+        let open = p
+            .steps
+            .values()
+            .filter(|s| s["status"] == "running" || s["status"] == "waiting");
+        assert_eq!(open.count(), 0, "{:?}", p.steps);
+    }
+    // The failure of a lower branch does not hide it.
+    let both = "sequence: [{parallel: [FAILS, STOP]}]"
+        .replace("FAILS", fails)
+        .replace("STOP", stop);
+    let mut p = Play::new(&story(&both));
+    p.start();
+    assert_eq!(p.end(), ("failed", Some("stopped")));
+    assert_eq!(
+        p.error("actions[0].sequence[0]"),
+        "action_failed",
+        "the lowest index tells"
+    );
+    // A failure is absorbed, and a stop by the parallel it is in, an outer one included.
+    let absorbed = [
+        story(&format!("sequence: [{{parallel: [{fails}]}}]")),
+        format!(
+            "- parallel: [{{parallel: [{stop}]}}]\n  continue_on_error: true\n- {}",
+            call("after")
+        ),
+    ];
+    for story in absorbed {
+        let mut p = Play::new(&story);
+        p.start();
+        assert_eq!(p.end(), ("success", None), "{story}");
+        assert_eq!(p.calls.last().unwrap(), "after#1");
+    }
+}
+
+#[test]
 fn dispatch_c13_a_stop_ends_only_its_branch() {
     for stop in ["stop: {reason: enough}", "condition: 'false'"] {
         let mut p = Play::new(&format!(
@@ -238,6 +302,48 @@ fn dispatch_c17_a_variable_of_an_iteration_survives_its_wait_and_no_more() {
     p.through();
     let names: Vec<&str> = p.calls.iter().filter_map(|c| c.split('#').next()).collect();
     assert_eq!(names, ["before ", "after v0", "before ", "after v1"]);
+}
+
+#[test]
+fn dispatch_c26_a_wait_in_choose_in_repeat_resumes_at_its_exact_path() {
+    for (choice, path) in [
+        (
+            "choose: [{when: 'false', sequence: [{stop: {}}]}, {when: 'true', sequence: [WAIT]}]",
+            "choose[1].sequence[0]",
+        ),
+        (
+            "choose: [{when: 'false', sequence: [{stop: {}}]}]\n      else: [WAIT]",
+            "else[0]",
+        ),
+    ] {
+        let wait = format!(
+            "{{delay: {{seconds: 5}}}}, {}",
+            call("waited {{ repeat.index }}")
+        );
+        let mut p = Play::new(&format!(
+            "- repeat:\n    count: 2\n    sequence:\n    - {}\n    - {}\n    - {}\n- {}",
+            call("before {{ repeat.index }}"),
+            choice.replace("WAIT", &wait),
+            call("after {{ repeat.index }}"),
+            call("last"),
+        ));
+        p.start();
+        let mut expected = Vec::new();
+        for n in 0..2 {
+            expected.push(format!("before {n}#1"));
+            assert_eq!(
+                p.calls, expected,
+                "nothing before it is done again: {choice}"
+            );
+            let at: Vec<&str> = p.locks.values().map(|l| l.0.as_str()).collect();
+            assert_eq!(at, [format!("actions[0].repeat[{n}].sequence[1].{path}")]);
+            p.fire(FireReason::Timer);
+            expected.extend(["waited", "after"].map(|name| format!("{name} {n}#1")));
+        }
+        expected.push("last#1".to_owned());
+        assert_eq!(p.calls, expected);
+        assert_eq!(p.end(), ("success", None));
+    }
 }
 
 const NESTED: &str = r#"

@@ -292,8 +292,13 @@ pub struct Walk {
     pub last_path: Option<String>,
     /// `artifacts.<action id>.<local name>`; rebuilt from the artifact rows on resume, so that a
     /// checkpoint does not grow with the run.
-    #[serde(skip)]
+    #[serde(skip, default = "no_members")]
     pub artifacts: Value,
+}
+
+/// What comes back without its artifacts takes them in again ([`Walk::expose`]).
+fn no_members() -> Value {
+    Value::Object(Map::new())
 }
 
 /// The newest form of a checkpoint that this program reads and writes.
@@ -309,7 +314,7 @@ impl Walk {
             steps: 0,
             format: FORMAT,
             last_path: None,
-            artifacts: Value::Object(Map::new()),
+            artifacts: no_members(),
         }
     }
 }
