@@ -1,10 +1,18 @@
 //! `for:`: arming, expiry, and what ends a dwell early.
 
-use crate::world::{DWELLS, World};
-use automation_core::store::{AutomationChange, Source, Status};
-use plugin_api::Actor;
+use crate::{
+    why,
+    world::{DWELLS, World},
+};
+use automation_core::{
+    AutomationId,
+    store::{AutomationChange, Source, Status},
+};
+use plugin_api::{Actor, Clock};
+use serde_json::json;
 use std::time::Duration;
 use test_kit::{TestDb, both_engines, eventually, stays};
+use tracing::Level;
 
 const DOWN_FOR_30_MIN: &str = "triggers: [{id: down, event: world.went_down, for: {minutes: 30}}]\nconcurrency_scope: context_key\nactions: [{action: world.call, config: {name: 'alert {{ trigger.payload.id }}'}}]";
 
@@ -14,6 +22,19 @@ async fn armed(w: &World, db: &TestDb, n: i64) {
         &format!("{n} armed dwells"),
     )
     .await;
+}
+
+const PINGED_FOR_10_MIN: &str = "triggers: [{id: ping, event: world.pinged, for: {minutes: 10}}]\nconcurrency_scope: context_key\nactions: [{action: world.call, config: {name: 'n{{ trigger.payload.n }}'}}]";
+
+/// Gives an automation another definition.
+async fn edit(w: &World, automation: AutomationId, body: &str) {
+    let change = AutomationChange {
+        definition: Some(Source::Text(format!("name: test\n{body}"))),
+        ..Default::default()
+    };
+    let (store, actor) = (w.engine.automations(), Actor::system());
+    let update = store.update(automation, None, change, &actor);
+    w.node.run(update).await.expect("edited");
 }
 
 both_engines! {
@@ -80,22 +101,127 @@ both_engines! {
         w.node.shutdown().await;
     }
 
-    async fn dispatch_c53_a_disabled_or_edited_automation_does_not_fire(db: TestDb) {
+    async fn dispatch_c53_a_disabled_deleted_or_edited_automation_does_not_fire(db: TestDb) {
         let w = World::new(&db).await;
         w.set("a", "up").await;
         let disabled = w.automation(DOWN_FOR_30_MIN).await;
         let edited = w.automation(DOWN_FOR_30_MIN).await;
+        let deleted = w.automation(DOWN_FOR_30_MIN).await;
         w.set("a", "down").await;
-        armed(&w, &db, 2).await;
+        armed(&w, &db, 3).await;
         let store = w.engine.automations();
         let change = AutomationChange { status: Some(Status::Disabled), ..Default::default() };
         store.update(disabled, None, change, &Actor::system()).await.unwrap();
-        let text = format!("name: test\n{}", DOWN_FOR_30_MIN.replace("minutes: 30", "minutes: 31"));
-        let change = AutomationChange { definition: Some(Source::Text(text)), ..Default::default() };
-        store.update(edited, None, change, &Actor::system()).await.unwrap();
+        store.delete(deleted, None).await.unwrap();
+        edit(&w, edited, &DOWN_FOR_30_MIN.replace("minutes: 30", "minutes: 31")).await;
+        assert_eq!(w.engine.timers(edited).await.unwrap().len(), 1, "it is judged at its end");
         w.clock.advance(Duration::from_secs(30 * 60));
         armed(&w, &db, 0).await;
+        assert!(stays(async || w.calls().is_empty()).await);
+        for automation in [disabled, deleted, edited] {
+            assert!(w.runs(automation).await.is_empty());
+        }
+        let told = why::after(&w, edited, 2).await;
+        assert_eq!(why::verdicts(&told), ["dwell_armed", "dwell_dropped"]);
+        assert_eq!(told[1].detail.0, json!({"reason": "trigger_changed"}));
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_6_2_2_an_edited_trigger_arms_anew_at_its_next_match(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation(PINGED_FOR_10_MIN).await;
+        let other = w.automation(PINGED_FOR_10_MIN).await;
+        for key in [Some("k"), None] {
+            w.ping(key, 1).await;
+        }
+        armed(&w, &db, 4).await;
+        let first = w.engine.timers(a).await.unwrap();
+        edit(&w, a, &PINGED_FOR_10_MIN.replace("minutes: 10", "minutes: 1")).await;
+        w.clock.advance(Duration::from_secs(10));
+        for key in [Some("k"), None] {
+            w.ping(key, 2).await;
+        }
+        why::after(&w, a, 6).await;
+        let second = w.engine.timers(a).await.unwrap();
+        assert_eq!(second.len(), 2, "one of each key");
+        for dwell in &second {
+            assert!(first.iter().all(|f| f.id != dwell.id));
+            assert_eq!(dwell.fire_at, w.clock.now().plus_millis(60_000));
+            assert_eq!(dwell.payload_snapshot.0["n"], 2);
+        }
+        // What was not edited keeps its first deadline, and so does the new one from here on.
+        w.ping(Some("k"), 3).await;
+        let told = why::after(&w, a, 7).await;
+        let mut verdicts = why::verdicts(&told);
+        verdicts.sort_unstable();
+        assert_eq!(verdicts, ["dwell_armed", "dwell_armed", "dwell_armed", "dwell_armed", "dwell_dropped", "dwell_dropped", "dwell_kept"]);
+        let dropped = told.iter().find(|d| d.verdict == "dwell_dropped").unwrap();
+        assert_eq!(dropped.detail.0["reason"], "trigger_changed");
+        assert_eq!(w.engine.timers(other).await.unwrap()[0].payload_snapshot.0["n"], 1);
+        w.clock.advance(Duration::from_secs(60));
+        w.until_calls(&["n2", "n2"]).await;
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_6_2_2_a_dwell_of_an_edited_trigger_is_not_armed_again_when_it_was_re_entered(db: TestDb) {
+        let w = World::new(&db).await;
+        w.health("sys", "bad");
+        let kept = w.automation(PINGED_FOR_10_MIN).await;
+        let edited = w.automation(PINGED_FOR_10_MIN).await;
+        w.clock.advance(Duration::from_secs(1));
+        w.ping(Some("sys"), 1).await;
+        armed(&w, &db, 2).await;
+        w.clock.advance(Duration::from_secs(300));
+        // Left and entered again, and nobody has seen it.
+        w.health("sys", "bad");
+        let again = w.clock.now();
+        edit(&w, edited, &PINGED_FOR_10_MIN.replace("minutes: 10", "minutes: 11")).await;
+        w.clock.advance(Duration::from_secs(300));
+        armed(&w, &db, 1).await;
+        let left = w.engine.timers(kept).await.unwrap();
+        assert_eq!(left[0].fire_at, again.plus_millis(600_000), "the other one is armed again");
+        let told = why::after(&w, edited, 2).await;
+        assert_eq!(told[1].detail.0, json!({"reason": "trigger_changed"}));
         assert!(w.calls().is_empty());
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_6_3_a_kind_that_cannot_be_read_hides_no_other_kind(db: TestDb) {
+        let w = World::new(&db).await;
+        w.set("k", "up").await;
+        w.health("k", "bad");
+        let down = w.automation(DOWN_FOR_30_MIN).await;
+        let bad = w.automation(PINGED_FOR_10_MIN).await;
+        w.set("k", "down").await;
+        w.ping(Some("k"), 1).await;
+        armed(&w, &db, 2).await;
+        assert_eq!(w.engine.timers(bad).await.unwrap()[0].armed_status.as_deref(), Some("bad"));
+        w.clock.advance(Duration::from_secs(60));
+        *w.shared.reader_down.lock().unwrap() = true;
+        w.health("k", "good");
+        // Both dwells of this context key are looked at, in one read.
+        w.ping(Some("k"), 2).await;
+        armed(&w, &db, 1).await;
+        assert!(w.engine.timers(bad).await.unwrap().is_empty(), "health says that it is over");
+        assert!(!w.node.logs().find(Level::WARN, "The status of entities could not be read").is_empty());
+        // What cannot be read counts as held.
+        w.clock.advance(Duration::from_secs(30 * 60));
+        w.until_calls(&["alert k"]).await;
+        assert_eq!(w.runs(down).await.len(), 1);
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_6_1_2_a_status_that_cannot_be_read_arms_without_one_and_says_so(db: TestDb) {
+        let w = World::new(&db).await;
+        w.health("k", "bad");
+        *w.shared.health_down.lock().unwrap() = true;
+        let a = w.automation(PINGED_FOR_10_MIN).await;
+        w.ping(Some("k"), 1).await;
+        armed(&w, &db, 1).await;
+        assert_eq!(w.engine.timers(a).await.unwrap()[0].armed_status, None);
+        assert!(!w.node.logs().find(Level::WARN, "The status of entities could not be read").is_empty());
+        w.clock.advance(Duration::from_secs(600));
+        w.until_calls(&["n1"]).await;
         w.node.shutdown().await;
     }
 

@@ -5,7 +5,7 @@ use crate::{
     world::{STATES, World},
 };
 use automation_core::store::{AutomationChange, Status};
-use plugin_api::Actor;
+use plugin_api::{Actor, queue::NewJob};
 use serde_json::json;
 use std::time::Duration;
 use test_kit::{TestDb, both_engines, eventually, stays};
@@ -68,6 +68,36 @@ both_engines! {
         eventually(async || w.count(&db, EVENTS).await == 8, "all are counted").await;
         eventually(async || w.runs(a).await.len() == 1, "it fires").await;
         assert!(stays(async || w.runs(a).await.len() == 1).await, "exactly once");
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c46_definition_18_12_an_occurrence_that_is_delivered_twice_counts_once(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("mode: parallel\ntriggers: [{event: world.changed, window: {count: 2, minutes: 60}}]\nactions: []").await;
+        let queues = &w.parts().queues;
+        let deliver = async |change: u32, job_ids: &[&str]| {
+            let changed = json!({
+                "kind": "thing", "id": "x", "prev": null, "next": {"status": "up"}, "delta": {"status": "up"},
+                "changedFields": ["status"], "actor": {"type": "system", "id": "system"},
+                "occurredAt": "2026-01-15T12:00:00.000Z", "changeId": format!("019bc186-de00-7001-8000-{change:012x}"),
+            });
+            let job = json!({"reason": "trigger", "automationId": a, "triggerId": "world.changed", "ref": "thing:x", "changed": changed});
+            let jobs = job_ids.iter().map(|id| NewJob::new(job.clone()).id(*id)).collect();
+            queues.enqueue("automation-dispatch", jobs).await.unwrap();
+        };
+        // In one batch, and again after it was decided.
+        deliver(1, &["1", "1 again"]).await;
+        why::after(&w, a, 2).await;
+        deliver(1, &["1 later"]).await;
+        why::after(&w, a, 3).await;
+        assert_eq!(w.count(&db, EVENTS).await, 1);
+        assert!(w.runs(a).await.is_empty(), "one occurrence does not make two");
+        deliver(2, &["2"]).await;
+        w.run_with(a, "success").await;
+        deliver(2, &["2 again"]).await;
+        why::after(&w, a, 5).await;
+        assert_eq!(w.count(&db, EVENTS).await, 2);
+        assert_eq!(w.runs(a).await.len(), 1);
         w.node.shutdown().await;
     }
 
