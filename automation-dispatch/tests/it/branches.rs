@@ -134,4 +134,37 @@ both_engines! {
         assert_eq!(steps[0].result_payload.as_ref().unwrap().0["attempts"].as_array().unwrap().len(), 2);
         w.node.shutdown().await;
     }
+
+    async fn dispatch_c30_a_filter_that_fails_leaves_the_run_waiting(db: TestDb) {
+        let w = World::new(&db).await;
+        let raises = format!("(\"a\"{}) == trigger.payload.thing", " | replace(\"a\", \"aaaaaaaaaa\")".repeat(7));
+        let a = w.automation(&format!("triggers: [{{event: world.went_down}}]\nactions:\n- wait_for_trigger: {{event: world.pinged, filter: 'trigger.payload.n == 7 || {raises}'}}\n- action: world.call\n  config: {{name: 'n{{{{ resume.payload.n }}}}'}}")).await;
+        w.set("x", "down").await;
+        w.run_with(a, "waiting").await;
+        w.ping(Some("x"), 6).await;
+        eventually(async || w.node.logs().contains("The filter of a waiting run failed"), "the filter is asked").await;
+        assert!(stays(async || w.calls().is_empty()).await);
+        assert_eq!((w.runs(a).await[0].status.as_str(), w.count(&db, LOCKS).await), ("waiting", 1));
+        w.ping(Some("x"), 7).await;
+        w.until_calls(&["n7"]).await;
+        w.run_with(a, "success").await;
+        w.node.shutdown().await;
+    }
+
+    async fn computed_durations_read_what_nothing_else_reads(db: TestDb) {
+        let w = World::new(&db).await;
+        w.health("sys", "healthy");
+        w.health("other", "busy");
+        w.health("x", "unhealthy");
+        let retry = w.automation("triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: a, fails: boom}, retry: {max_attempts: 2, delay: {template: 'health.system.status == \"unhealthy\" ? 30 : 3000'}}}]").await;
+        let held = w.automation("triggers: [{event: world.pinged}]\nconditions: [{state: {entity: sys, status: healthy, for: {template: 'health.systems.other.status == \"busy\" ? 10 : 5000'}}}]\nactions: []").await;
+        w.clock.advance(Duration::from_secs(20));
+        w.ping(Some("x"), 1).await;
+        w.run_with(held, "success").await;
+        w.run_with(retry, "waiting").await;
+        w.clock.advance(Duration::from_secs(30));
+        w.until_calls(&["a!", "a!"]).await;
+        w.run_with(retry, "failed").await;
+        w.node.shutdown().await;
+    }
 }

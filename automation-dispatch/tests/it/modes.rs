@@ -1,10 +1,11 @@
 //! Concurrency, redelivery, isolation, cancellation, editing.
 
-use crate::world::{LOCKS, STATES, World};
+use crate::world::{DWELLS, LOCKS, STATES, World};
 use automation_core::store::{AutomationChange, Source};
-use plugin_api::Actor;
+use automation_dispatch::{AutomationPlugin, Limits};
+use plugin_api::{Actor, fail::Action};
 use std::time::Duration;
-use test_kit::{TestDb, both_engines, eventually, stays};
+use test_kit::{TestDb, VirtualClock, advance_until, both_engines, eventually, stays};
 
 fn waiting(mode: &str) -> String {
     format!(
@@ -145,4 +146,144 @@ both_engines! {
         assert!(after <= before + 1, "the old interval is gone: {before} then {after}");
         w.node.shutdown().await;
     }
+
+    async fn dispatch_8_2_a_full_queue_is_told_at_the_usual_level(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation(&waiting("mode: queued\nmax_runs: 2")).await;
+        // One walks, two wait.
+        for n in 1..=4 {
+            w.ping(Some("x"), n).await;
+        }
+        let told = || w.node.logs().lines().into_iter().find(|l| l.message.contains("the queue of its bucket is full"));
+        eventually(async || told().is_some(), "the fourth is refused").await;
+        assert_eq!(told().unwrap().level.to_string(), "INFO");
+        assert_eq!(w.runs(a).await.len(), 3);
+        w.node.shutdown().await;
+    }
+
+    async fn a_computed_cooldown_reads_what_nothing_else_reads(db: TestDb) {
+        let w = World::new(&db).await;
+        let cooldown = "cooldown: {template: 'health.system.status == \"unhealthy\" ? 300 : 3600'}";
+        let at_once = w.automation(&format!("mode: parallel\ntriggers: [{{event: world.pinged, {cooldown}}}]\nactions: []")).await;
+        let held = w.automation(&format!("mode: parallel\ntriggers: [{{event: world.went_down, for: {{seconds: 60}}, {cooldown}}}]\nactions: []")).await;
+        w.health("x", "unhealthy");
+        let fire = async |n: i64| {
+            w.ping(Some("x"), n).await;
+            w.set("x", "up").await;
+            w.set("x", "down").await;
+            eventually(async || w.count(&db, DWELLS).await == 1, "armed").await;
+            w.clock.advance(Duration::from_secs(60));
+            advance_until(&w.clock, Duration::from_millis(20), async || w.count(&db, DWELLS).await == 0, "held long enough").await;
+        };
+        fire(1).await;
+        eventually(async || w.runs(at_once).await.len() == 1 && w.runs(held).await.len() == 1, "both start").await;
+        w.clock.advance(Duration::from_secs(300));
+        fire(2).await;
+        eventually(async || w.runs(at_once).await.len() == 2 && w.runs(held).await.len() == 2, "five minutes while it is unhealthy").await;
+        w.health("x", "healthy");
+        w.clock.advance(Duration::from_secs(300));
+        fire(3).await;
+        assert!(stays(async || w.runs(at_once).await.len() == 2 && w.runs(held).await.len() == 2).await, "an hour while it is healthy");
+        w.node.shutdown().await;
+    }
+
+    async fn a_run_by_hand_makes_no_trigger_cool_down(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("mode: parallel\ntriggers: [{event: world.pinged, cooldown: {minutes: 10}}]\nactions: []").await;
+        // Its context key is that of the pings.
+        w.manual(a).await;
+        w.run_with(a, "success").await;
+        w.ping(Some("t"), 1).await;
+        eventually(async || w.runs(a).await.len() == 2, "the first real firing").await;
+        w.ping(Some("t"), 2).await;
+        assert!(stays(async || w.runs(a).await.len() == 2).await, "which holds back the next");
+        w.manual(a).await;
+        eventually(async || w.runs(a).await.len() == 3, "a run by hand is never held back").await;
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_9_6_a_run_that_ends_in_the_commit_that_begins_it_leaves_nothing_open(db: TestDb) {
+        let engine = AutomationPlugin::default().limits(Limits { steps: 20, ..Limits::default() });
+        let w = World::boot_with(&db, Default::default(), VirtualClock::new(), engine).await;
+        // Created by it, and after a turn that was waited for.
+        let a = w.automation("mode: queued\nmax_runs: 5\ntriggers: [{event: world.pinged}]\nactions:\n- choose:\n  - when: trigger.payload.n == 1\n    sequence: [{action: world.call, config: {name: first, hangs: true}}]\n  else:\n  - parallel:\n    - wait_for_trigger: {event: world.changed, timeout_seconds: 60}\n    - wait_for_trigger: {event: world.changed}\n    - repeat: {count: 100, sequence: [{variables: {v: 1}}]}").await;
+        let over = async |runs: usize| {
+            eventually(async || w.runs(a).await.iter().filter(|r| r.status == "failed").count() == runs, "over the budget").await;
+            let run = w.runs(a).await.pop().unwrap();
+            assert_eq!(run.error_code.as_deref(), Some("step_budget_exceeded"));
+            let steps = w.steps(run.id).await;
+            let open: Vec<_> = steps.iter().filter(|s| s.finished_at.is_none() || !matches!(&*s.status, "success" | "skipped" | "failed")).map(|s| &s.action_path).collect();
+            assert!(open.is_empty(), "{open:?}");
+            let waited = steps.iter().find(|s| s.action_path.ends_with("parallel[0][0]")).unwrap();
+            assert_eq!((waited.status.as_str(), waited.error_code.as_deref()), ("skipped", Some("step_budget_exceeded")));
+            assert_eq!(w.count(&db, LOCKS).await + w.count(&db, STATES).await, 0);
+        };
+        w.ping(Some("x"), 2).await;
+        over(1).await;
+        w.ping(Some("x"), 1).await;
+        w.until_calls(&["first"]).await;
+        w.ping(Some("x"), 3).await;
+        w.run_with(a, "pending").await;
+        w.open_gate();
+        over(2).await;
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c45_a_partition_that_raises_or_is_empty_falls_back_to_the_key(db: TestDb) {
+        let w = World::new(&db).await;
+        let raises = format!("(\"a\"{}) == trigger.payload.thing", " | replace(\"a\", \"aaaaaaaaaa\")".repeat(7));
+        let empty = "trigger.payload.n > 100 ? \"p\" : \"\"";
+        let mut automations = Vec::new();
+        for partition in [raises.as_str(), empty] {
+            automations.push(w.automation(&format!("mode: parallel\ntriggers: [{{event: world.pinged, window: {{count: 2, minutes: 10, partitionBy: '{partition}'}}}}]\nactions: []")).await);
+        }
+        for (thing, n) in [("x", 1), ("y", 2), ("x", 3)] {
+            w.ping(Some(thing), n).await;
+        }
+        for a in automations {
+            let run = w.run_with(a, "success").await;
+            assert_eq!(run.context_key.as_deref(), Some("x"));
+            assert_eq!(w.runs(a).await.len(), 1);
+        }
+        w.node.shutdown().await;
+    }
+}
+
+/// Both nodes are about to decide on a firing of the same bucket, and go on at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dispatch_c56_of_two_nodes_that_fire_at_once_one_starts_the_run() {
+    let db = TestDb::postgres().await;
+    let clock = VirtualClock::new();
+    let one = World::boot(&db, Default::default(), clock.clone()).await;
+    let two = World::boot(&db, one.shared.clone(), clock).await;
+    let automations = [
+        one.automation(&waiting("mode: single")).await,
+        one.automation(&waiting("mode: single\nconcurrency_scope: context_key"))
+            .await,
+    ];
+    let scopes = [one.node.scope(), two.node.scope()];
+    for scope in &scopes {
+        scope.arm("dispatch.start", Action::Hang);
+    }
+    let mut n = 0;
+    let there = async || {
+        one.ping(Some("x"), n).await;
+        n += 1;
+        scopes.iter().all(|s| s.visits("dispatch.start") > 0)
+    };
+    eventually(there, "both are about to start a run").await;
+    for scope in &scopes {
+        scope.disarm("dispatch.start");
+    }
+    for a in automations {
+        one.run_with(a, "running").await;
+        assert!(stays(async || one.runs(a).await.len() == 1).await);
+    }
+    one.open_gate();
+    two.open_gate();
+    for a in automations {
+        one.run_with(a, "success").await;
+    }
+    one.node.shutdown().await;
+    two.node.shutdown().await;
 }

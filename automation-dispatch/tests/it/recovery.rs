@@ -1,15 +1,26 @@
 //! Nodes that die: leases, checkpoints, takeover.
 
-use crate::world::{LEASES, LOCKS, LOGS, World};
-use plugin_api::{Clock, fail::Action};
+use crate::world::{LEASES, LOCKS, LOGS, STATES, World};
+use automation_core::store::{AutomationChange, Source};
+use automation_dispatch::{AutomationPlugin, LeaseTimes};
+use plugin_api::{Actor, Clock, fail::Action};
 use std::time::Duration;
-use test_kit::{TestDb, advance_until, both_engines, eventually, stays};
+use test_kit::{TestDb, VirtualClock, advance_until, both_engines, eventually, stays};
 
 const STORY: &str = "triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: one}}, {action: world.call, config: {name: two, hangs: true}}, {action: world.call, config: {name: three}}]";
 
 plugin_api::statements! {
     /// Timers are lost.
     LOSE = "delete from signalbox.queue_jobs";
+    /// Checkpoints are damaged.
+    DAMAGE = "update signalbox.automation_run_state set scope_snapshot = '{\"tree\": {\"odd\": {}}}'";
+    /// Checkpoints are those of a program to come.
+    OUTGROW = "update signalbox.automation_run_state set scope_snapshot = '{\"format\": 99, \"tree\": 7}'";
+    /// The first versions of definitions make no sense any more.
+    SPOIL = "update signalbox.automation_versions set definition = '{\"name\": 7}' where version = 1";
+    SNAPSHOT = "select scope_snapshot from signalbox.automation_run_state";
+    /// How long the leases that are held last.
+    UNTIL = "select min(lease_expires_at) from signalbox.automation_run_state where lease_owner is not null";
 }
 
 /// A node dies; a new one on the same database goes on.
@@ -166,4 +177,162 @@ both_engines! {
         w.run_with(a, "success").await;
         w.node.shutdown().await;
     }
+
+    async fn dispatch_r07_a_checkpoint_that_cannot_be_read_fails_its_run_and_the_next_one_has_its_turn(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("mode: queued\ntriggers: [{event: world.pinged}]\nactions:\n- parallel:\n  - {action: world.call, config: {name: one, hangs: true}}\n  - delay: {seconds: 3600}").await;
+        w.ping(Some("x"), 1).await;
+        w.until_calls(&["one"]).await;
+        w.ping(Some("x"), 2).await;
+        w.run_with(a, "pending").await;
+        db.db().sql(DAMAGE).execute().await.unwrap();
+        let w = restart(w, &db).await;
+        advance_until(&w.clock, Duration::from_secs(5), async || w.calls().len() == 2, "the next one begins").await;
+        let run = w.run_with(a, "failed").await;
+        assert_eq!(run.error_code.as_deref(), Some("corrupt_path"));
+        assert_eq!(run.error_message.as_deref(), Some("the stored checkpoint of the run cannot be read"));
+        assert!(run.finished_at.is_some());
+        assert_eq!(w.step_list(run.id).await, ["actions[0].parallel[0][0]=failed(corrupt_path)", "actions[0].parallel[1][0]=failed(corrupt_path)", "actions[0]=failed(corrupt_path)"]);
+        w.run_with(a, "waiting").await;
+        assert_eq!((w.count(&db, LOCKS).await, w.count(&db, STATES).await), (1, 1), "those of the next run");
+        w.node.shutdown().await;
+    }
+
+    async fn a_checkpoint_of_a_newer_program_is_left_for_a_newer_node(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation(STORY).await;
+        w.ping(Some("x"), 1).await;
+        w.until_calls(&["one", "two"]).await;
+        db.db().sql(OUTGROW).execute().await.unwrap();
+        let w = restart(w, &db).await;
+        let seen = || w.node.logs().lines().iter().filter(|l| l.to_string().contains("its checkpoint has form 99")).count();
+        advance_until(&w.clock, Duration::from_secs(5), async || seen() >= 2, "looked at again and again").await;
+        assert_eq!(w.runs(a).await[0].status, "running");
+        assert_eq!(w.count(&db, STATES).await, 1);
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_r07_a_version_that_does_not_compile_any_more_fails_its_runs(db: TestDb) {
+        let w = World::new(&db).await;
+        let waits = ["delay: {seconds: 60}", "wait_until: {condition: 'state.thing.x.status == \"up\"', timeout_seconds: 60}"];
+        let mut ids = Vec::new();
+        for wait in waits {
+            let text = format!("mode: single\ntriggers: [{{event: world.pinged}}]\nactions: [{{{wait}}}, {{action: world.call, config: {{name: old}}}}]");
+            let a = w.automation(&text).await;
+            ids.push((a, format!("name: test\n{}", text.replace("name: old", "name: new"))));
+        }
+        w.ping(Some("k"), 1).await;
+        for (a, text) in ids.clone() {
+            w.run_with(a, "waiting").await;
+            let change = AutomationChange { definition: Some(Source::Text(text)), ..Default::default() };
+            w.engine.automations().update(a, None, change, &Actor::system()).await.unwrap();
+        }
+        db.db().sql(SPOIL).execute().await.unwrap();
+        let w = restart(w, &db).await;
+        advance_until(&w.clock, Duration::from_secs(5), async || futures::future::join_all(ids.iter().map(|(a, _)| w.runs(*a))).await.iter().all(|r| r[0].status == "failed"), "both fail").await;
+        for (a, _) in &ids {
+            let run = w.run_with(*a, "failed").await;
+            assert_eq!(run.error_code.as_deref(), Some("state_missing"));
+            assert!(w.step_list(run.id).await[0].ends_with("=failed(state_missing)"));
+        }
+        assert_eq!(w.count(&db, LOCKS).await + w.count(&db, STATES).await, 0);
+        // Nothing holds the next firing back.
+        w.ping(Some("k"), 2).await;
+        for (a, _) in &ids {
+            w.run_with(*a, "waiting").await;
+        }
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_20_a_secret_that_occurs_in_the_ids_of_a_run_leaves_its_checkpoint_readable(db: TestDb) {
+        let w = World::new(&db).await;
+        // Ids begin with the time: whatever is made within the next hours begins like this one.
+        let secret = w.clock.new_uuid().to_string()[..4].to_owned();
+        let a = w.automation(&format!("triggers: [{{event: world.pinged}}]\nactions:\n- {{id: s, action: world.call, config: {{name: 'secret {secret}'}}}}\n- variables: {{v: '{{{{ artifacts.s.made.name }}}}'}}\n- parallel:\n  - sequence: [{{delay: {{seconds: 5}}}}, {{action: world.call, config: {{name: 'woken by {{{{ artifacts.s.made.name }}}}'}}}}]\n  - {{action: world.call, config: {{name: long, hangs: true}}}}")).await;
+        w.ping(Some("x"), 1).await;
+        let mine = format!("secret {secret}");
+        w.until_calls(&[&mine, "long"]).await;
+        let run = w.runs(a).await[0].id;
+        assert!(run.to_string().starts_with(&secret));
+        eventually(async || w.count(&db, LOCKS).await == 1, "one branch waits").await;
+        let stored: serde_json::Value = db.db().sql(SNAPSHOT).one::<plugin_api::Doc>().await.unwrap().0;
+        assert_eq!(stored["variables"]["v"], "secret ****", "what is free is masked");
+        let w = restart(w, &db).await;
+        advance_until(&w.clock, Duration::from_secs(1), async || w.calls().len() == 4, "both branches go on").await;
+        let mut calls = w.calls();
+        calls.sort();
+        assert_eq!(calls, ["long", "long", mine.as_str(), "woken by secret ****"]);
+        w.run_with(a, "success").await;
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c06_an_artifact_is_readable_behind_a_wait(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions:\n- {id: first, action: world.call, config: {name: one}}\n- delay: {seconds: 5}\n- {action: world.call, config: {name: 'got {{ artifacts.first.made.name }}'}}\n- wait_until: {condition: 'state.thing[artifacts.first.made.name].status == \"up\"'}\n- wait_for_trigger: {event: world.changed, filter: 'artifacts.first.made.name == trigger.payload.id', context_key: '{{ artifacts.first.made.name }}'}\n- {action: world.call, config: {name: end}}").await;
+        w.ping(Some("x"), 1).await;
+        w.run_with(a, "waiting").await;
+        w.clock.advance(Duration::from_secs(5));
+        w.until_calls(&["one", "got one"]).await;
+        w.run_with(a, "waiting").await;
+        w.set("one", "up").await;
+        eventually(async || w.runs(a).await[0].status == "waiting" && w.steps(w.runs(a).await[0].id).await.len() == 5, "it waits for the event").await;
+        w.set("one", "down").await;
+        w.until_calls(&["one", "got one", "end"]).await;
+        w.run_with(a, "success").await;
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_9_3_leases_are_renewed_while_a_stopping_node_waits_for_its_drivers(db: TestDb) {
+        let clock = VirtualClock::new();
+        let engine = AutomationPlugin::default().leases(LeaseTimes::lasting(Duration::from_secs(5)));
+        let w = World::boot_with(&db, Default::default(), clock, engine).await;
+        w.automation("triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: long, hangs: true}}]").await;
+        w.ping(Some("x"), 1).await;
+        w.until_calls(&["long"]).await;
+        let World { node, clock, .. } = w;
+        let stop = tokio::spawn(node.shutdown());
+        // The driver is waited for longer than its lease lasts; at no moment another node may take it.
+        while !stop.is_finished() {
+            clock.advance(Duration::from_secs(1));
+            let renewed = async || {
+                let until: Option<plugin_api::Ts> = db.db().sql(UNTIL).one().await.unwrap();
+                stop.is_finished() || until.is_none_or(|at| at.millis() - clock.now().millis() >= 3000)
+            };
+            eventually(renewed, "the lease is renewed").await;
+        }
+        stop.await.unwrap();
+    }
+}
+
+/// Two nodes look at one delay that is over, at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dispatch_c24_a_delay_that_two_nodes_end_at_once_resumes_its_run_once() {
+    let db = TestDb::postgres().await;
+    let clock = VirtualClock::new();
+    let one = World::boot(&db, Default::default(), clock.clone()).await;
+    let two = World::boot(&db, one.shared.clone(), clock).await;
+    let a = one.automation("triggers: [{event: world.pinged}]\nactions: [{delay: {seconds: 30}}, {action: world.call, config: {name: after}}]").await;
+    one.ping(Some("k"), 1).await;
+    one.run_with(a, "waiting").await;
+    let scopes = [one.node.scope(), two.node.scope()];
+    for scope in &scopes {
+        scope.arm("dispatch.fire", Action::Hang);
+    }
+    one.clock.advance(Duration::from_secs(30));
+    let both = async {
+        let there = async || scopes.iter().all(|s| s.visits("dispatch.fire") > 0);
+        eventually(there, "both are about to fire it").await;
+        for scope in &scopes {
+            scope.disarm("dispatch.fire");
+        }
+    };
+    tokio::join!(
+        one.node.run(one.engine.sweep()),
+        two.node.run(two.engine.sweep()),
+        both
+    );
+    one.run_with(a, "success").await;
+    assert!(stays(async || one.calls() == ["after"]).await);
+    one.node.shutdown().await;
+    two.node.shutdown().await;
 }
