@@ -73,6 +73,29 @@ both_engines! {
         w.node.shutdown().await;
     }
 
+    async fn dispatch_c08_a_closed_artifact_is_consumed_no_more(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nmode: parallel\nactions:\n- choose:\n    - when: trigger.payload.n < 3\n      sequence: [{action: world.call, config: {name: 'made {{ trigger.payload.n }}'}}]\n  else: [{action: world.consume, config: {name: use}}]").await;
+        let done = async |n: usize| eventually(async || w.runs(a).await.iter().filter(|r| r.status == "success").count() == n, "so many runs").await;
+        for n in [1, 2] {
+            w.ping(Some("x"), n).await;
+            done(n as usize).await;
+            w.clock.advance(Duration::from_secs(1));
+        }
+        // The newest is closed: the one before it is the newest open one. Then none is left.
+        for closed in [1, 0] {
+            let run = w.runs(a).await[closed].id;
+            let artifact = w.engine.artifacts(run).await.unwrap().remove(0);
+            assert!(w.engine.close_artifact(artifact.id).await.unwrap());
+            assert!(!w.engine.close_artifact(artifact.id).await.unwrap(), "closed already");
+            w.ping(Some("x"), 3).await;
+            done(4 - closed).await;
+        }
+        let consumed = w.shared.given.lock().unwrap()[2..].iter().map(|g| g["consumed"].clone()).collect::<Vec<_>>();
+        assert_eq!(consumed, [json!({"made": {"name": "made 1"}}), json!({})]);
+        w.node.shutdown().await;
+    }
+
     async fn dispatch_r29_without_a_context_only_the_artifacts_of_the_same_run_are_consumed(db: TestDb) {
         let w = World::new(&db).await;
         let a = w.automation("triggers: [{event: world.pinged}]\nactions:\n- choose:\n    - when: trigger.payload.n == 1\n      sequence: [{action: world.call, config: {name: make}}]\n    - when: trigger.payload.n == 2\n      sequence: [{action: world.consume, config: {name: use}}]\n  else: [{action: world.call, config: {name: own}}, {action: world.consume, config: {name: use}}]").await;

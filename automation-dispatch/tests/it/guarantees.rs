@@ -1,6 +1,9 @@
 //! What holds whatever is redelivered, broken, deleted or shared between nodes.
 
-use crate::world::{DWELLS, LOCKS, STATES, World};
+use crate::{
+    recovery::restart,
+    world::{DWELLS, LOCKS, STATES, World},
+};
 use plugin_api::{fail::Action, queue::NewJob};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -197,6 +200,29 @@ both_engines! {
         plugin_api::statements! { SNAPSHOT = { sqlite: "select scope_snapshot from automation_run_state", postgres: "select scope_snapshot::text from signalbox.automation_run_state" }; }
         let snapshot: String = db.db().sql(SNAPSHOT).one().await.unwrap();
         assert!(snapshot.contains("****") && !snapshot.contains("hunter2"), "{snapshot}");
+        // What it resolved before the delay is known to its node after it.
+        w.clock.advance(Duration::from_secs(60));
+        let run = w.run_with(a, "failed").await;
+        assert_eq!(run.error_message.as_deref(), Some("no ****"));
+        let steps = w.steps(run.id).await;
+        assert_eq!(steps.last().and_then(|s| s.error_message.as_deref()), Some("no ****"));
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_c70_a_node_that_resumes_a_run_masks_what_the_run_resolves_there(db: TestDb) {
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions:\n- {id: s, action: world.call, config: {name: 'secret hunter2!!'}}\n- delay: {seconds: 60}\n- {action: world.call, config: {name: 'secret hunter2!!', fails: 'no hunter2!!'}}").await;
+        w.ping(Some("k"), 1).await;
+        w.run_with(a, "waiting").await;
+        let w = restart(w, &db).await;
+        w.clock.advance(Duration::from_secs(60));
+        let run = w.run_with(a, "failed").await;
+        assert_eq!(run.error_message.as_deref(), Some("no ****"));
+        assert_eq!(w.shared.given.lock().unwrap().iter().map(|g| g["node"].clone()).collect::<Vec<_>>(), [1, 2]);
+        let steps = w.steps(run.id).await;
+        assert_eq!(steps.last().and_then(|s| s.error_message.as_deref()), Some("no ****"));
+        let logs = w.engine.logs(run.id).await.unwrap();
+        assert!(logs.len() == 2 && logs.iter().all(|l| l.message == "using ****"), "{logs:?}");
         w.node.shutdown().await;
     }
 

@@ -17,6 +17,7 @@ mod replay;
 mod retention;
 mod routing;
 mod statements;
+mod ticks;
 mod waits;
 mod why;
 mod windows;
