@@ -355,7 +355,9 @@ async fn replay_scope(
 ) -> Result<Json<Value>, Problem> {
     let run = known(&api, &text).await?;
     let own = run.automation_id.to_string();
-    if q.automation_id.is_some_and(|a| a.to_ascii_lowercase() != own) {
+    if q.automation_id
+        .is_some_and(|a| a.to_ascii_lowercase() != own)
+    {
         let detail = format!("That automation has no run {text}.");
         return Err(Problem::not_found(detail));
     }

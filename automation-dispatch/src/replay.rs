@@ -3,18 +3,15 @@
 //! there is one. Nothing is walked and nothing is read live.
 
 use crate::{
-    drive::base_of,
+    drive::{base_of, read_walk},
     engine::Engine,
     store::{
         artifacts::{self, ArtifactRecord},
         runs::{self, RunRecord, StepRecord},
     },
-    walk::{
-        path,
-        tree::{FORMAT, Walk},
-    },
+    walk::{path, tree::Walk},
 };
-use automation_core::{RunId, StepId};
+use automation_core::StepId;
 use plugin_api::{Doc, db::DbError};
 use serde_json::{Map, Value, json};
 use std::{collections::HashSet, sync::Arc};
@@ -62,7 +59,7 @@ impl Engine {
             self.known_action(run, at).await?;
         }
         let stored: Option<Doc> = shared.db.sql(SNAPSHOT).bind(run.id).optional().await?;
-        let checkpoint = stored.and_then(|s| readable(run.id, &s));
+        let checkpoint = stored.as_ref().and_then(readable);
         let scope_snapshot_available = checkpoint.is_some();
         let mut walk = checkpoint.unwrap_or_default();
         let all = artifacts::of_run(&shared.db, run.id).await?;
@@ -110,19 +107,13 @@ impl Engine {
     }
 }
 
-/// The checkpoint, if this program can read it; malformed parts count as missing (`scripts §8.2`).
-fn readable(run: RunId, stored: &Doc) -> Option<Walk> {
-    let mut walk: Walk = match stored.decode() {
-        Ok(walk) => walk,
-        Err(error) => {
-            tracing::warn!(run_id = %run, %error, "The checkpoint of a run cannot be read.");
-            return None;
-        }
-    };
+/// The checkpoint, if this program can read it; malformed variables count as none (`scripts §8.2`).
+fn readable(stored: &Doc) -> Option<Walk> {
+    let mut walk = read_walk(stored).ok().flatten()?;
     if !walk.variables.is_object() {
         walk.variables = Value::Object(Map::new());
     }
-    (walk.format <= FORMAT).then_some(walk)
+    Some(walk)
 }
 
 /// Lays the artifacts of the steps in `seen`, or all, into the scope; the later one wins.
@@ -151,9 +142,7 @@ fn finished_before(at: &str, steps: &[StepRecord]) -> HashSet<StepId> {
         (None, _) => false,
         (Some(_), None) => true,
         // Within one millisecond the order in which they were begun decides.
-        (Some(end), Some(b)) => {
-            end <= b.started_at && (s.started_at, s.id) < (b.started_at, b.id)
-        }
+        (Some(end), Some(b)) => end <= b.started_at && (s.started_at, s.id) < (b.started_at, b.id),
     };
     steps
         .iter()

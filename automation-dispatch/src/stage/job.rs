@@ -180,7 +180,8 @@ mod tests {
             (trigger("automationIds", json!(all)), &all[..]),
         ] {
             assert_eq!(ids_in(&data), expected);
-            assert_eq!(ids_in(&DispatchJob::part(&data, &all[..1]).data), &all[..1], "{data}");
+            let part = DispatchJob::part(&data, &all[..1]);
+            assert_eq!(ids_in(&part.data), &all[..1], "{data}");
         }
     }
 }

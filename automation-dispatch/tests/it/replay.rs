@@ -4,7 +4,7 @@ use crate::world::World;
 use automation_dispatch::ReplayError;
 use serde_json::{Value, json};
 use std::time::Duration;
-use test_kit::{TestDb, both_engines, eventually};
+use test_kit::{TestDb, advance_until, both_engines, eventually};
 
 const LOOP: &str = "triggers: [{id: start, event: world.pinged}]
 actions:
@@ -62,10 +62,7 @@ both_engines! {
             let refused = w.engine.replay_scope(&record, Some(nowhere)).await;
             assert!(matches!(refused, Err(ReplayError::NoSuchAction { .. })), "{nowhere}");
         }
-        for calls in [3, 4] {
-            w.clock.advance(Duration::from_secs(60));
-            eventually(async || w.calls().len() == calls, "it goes on").await;
-        }
+        advance_until(&w.clock, Duration::from_secs(10), async || w.calls().len() == 4, "both passes end").await;
         w.run_with(a, "success").await;
         let (context, available) = scope(&w, run, None).await;
         assert!(!available);
@@ -95,6 +92,23 @@ actions:
         assert_eq!((&right["artifacts"], &right["var"]), (&json!({}), &json!({"mine": "right"})));
         let (after, _) = scope(&w, run, Some("actions[1]")).await;
         assert_eq!((&after["artifacts"], &after["var"]), (&json!({"left": made("left")}), &json!({})));
+        w.node.shutdown().await;
+    }
+
+    async fn a_checkpoint_that_cannot_be_read_counts_as_none(db: TestDb) {
+        plugin_api::statements! {
+            NEWER = "update signalbox.automation_run_state set scope_snapshot = '{\"format\":99}'";
+            BROKEN = "update signalbox.automation_run_state set scope_snapshot = '[7]'";
+        }
+        let w = World::new(&db).await;
+        let a = w.automation("triggers: [{event: world.pinged}]\nactions: [{id: a, action: world.call, config: {name: one}}, {variables: {v: 1}}, {delay: {seconds: 60}}]").await;
+        w.ping(Some("k"), 1).await;
+        let run = w.run_with(a, "waiting").await.id;
+        for spoil in [NEWER, BROKEN] {
+            db.db().sql(spoil).execute().await.unwrap();
+            let (context, available) = scope(&w, run, None).await;
+            assert_eq!((&context["var"], &context["artifacts"], available), (&json!({}), &json!({"a": made("one")}), false));
+        }
         w.node.shutdown().await;
     }
 

@@ -29,7 +29,9 @@ async fn fired(w: &World, automation: AutomationId) -> Vec<String> {
     let runs = w.runs(automation).await;
     let due = |r: &automation_dispatch::store::runs::RunRecord| {
         let at = r.trigger_payload.0["firedAt"].as_str().expect("an instant");
-        at.strip_prefix("2026-01-15T12:").expect("after noon").to_owned()
+        at.strip_prefix("2026-01-15T12:")
+            .expect("after noon")
+            .to_owned()
     };
     runs.iter().map(due).collect()
 }
