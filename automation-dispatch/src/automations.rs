@@ -10,10 +10,12 @@ use crate::scope::{ReadSet, Reads};
 use arc_swap::ArcSwap;
 use automation_core::{
     AutomationId,
+    builtin::StateIndex,
     compiled::{CompiledDefinition, CompiledKind, Condition},
     registry::Registries,
     store::{AutomationStore, IndexRow, Status, StoreError},
 };
+use automation_entity::EntityChanged;
 use plugin_api::BoxError;
 use std::{
     collections::{HashMap, VecDeque},
@@ -79,6 +81,10 @@ struct Index {
     by_event: HashMap<String, Vec<Arc<Automation>>>,
     /// Disabled ones, so that it can be told that they would have been asked.
     disabled_by_event: HashMap<String, Vec<Arc<Automation>>>,
+    /// Enabled automations by the entities whose changes they listen to (`definition §10.8`).
+    by_state: StateIndex<Arc<Automation>>,
+    /// Disabled ones.
+    disabled_by_state: StateIndex<Arc<Automation>>,
     /// Counts views, so that who derives something from them sees that there is a new one.
     serial: u64,
 }
@@ -123,8 +129,15 @@ impl Automations {
     /// # Errors
     /// When the database refuses.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        let generation = self.store.generation().await?;
-        if self.index.load().generation == generation {
+        self.refresh_to(self.store.generation().await?).await
+    }
+
+    /// The same for who knows the generation already; no read when nothing has changed.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn refresh_to(&self, generation: i64) -> Result<(), StoreError> {
+        if self.index.load().generation >= generation {
             return Ok(());
         }
         let _alone = self.refreshing.lock().await;
@@ -144,10 +157,13 @@ impl Automations {
         let alive: std::collections::HashSet<AutomationId> =
             self.store.ids().await?.into_iter().collect();
         by_id.retain(|id, _| alive.contains(id));
+        let (enabled, disabled) = in_order(&by_id).partition::<Vec<_>, _>(|a| a.enabled);
         self.index.store(Arc::new(Index {
             generation,
-            by_event: by_event(by_id.values().filter(|a| a.enabled)),
-            disabled_by_event: by_event(by_id.values().filter(|a| !a.enabled)),
+            by_event: by_event(&enabled),
+            disabled_by_event: by_event(&disabled),
+            by_state: by_state(&enabled),
+            disabled_by_state: by_state(&disabled),
             by_id,
             serial: before.serial + 1,
         }));
@@ -187,6 +203,19 @@ impl Automations {
         let index = self.index.load();
         let found = index.disabled_by_event.get(event);
         found.cloned().unwrap_or_default()
+    }
+
+    /// Enabled automations with an `automation.state` trigger on what a change is about, in order of
+    /// creation.
+    pub fn for_state(&self, change: &EntityChanged) -> Vec<Arc<Automation>> {
+        let index = self.index.load();
+        concerned(&index.by_state, change)
+    }
+
+    /// Disabled ones.
+    pub fn disabled_for_state(&self, change: &EntityChanged) -> Vec<Arc<Automation>> {
+        let index = self.index.load();
+        concerned(&index.disabled_by_state, change)
     }
 
     /// An automation, if it is enabled.
@@ -246,13 +275,17 @@ impl Automations {
     }
 }
 
-/// Automations by the events of their triggers, in order of creation.
-fn by_event<'a>(
-    automations: impl Iterator<Item = &'a Arc<Automation>>,
-) -> HashMap<String, Vec<Arc<Automation>>> {
-    let mut ordered: Vec<&Arc<Automation>> = automations.collect();
-    // Ids are made in order of creation.
+/// Ids are made in order of creation.
+fn in_order(
+    by_id: &HashMap<AutomationId, Arc<Automation>>,
+) -> impl Iterator<Item = &Arc<Automation>> {
+    let mut ordered: Vec<&Arc<Automation>> = by_id.values().collect();
     ordered.sort_by_key(|a| a.id);
+    ordered.into_iter()
+}
+
+/// Automations by the events of their triggers, in order of creation.
+fn by_event(ordered: &[&Arc<Automation>]) -> HashMap<String, Vec<Arc<Automation>>> {
     let mut by_event: HashMap<String, Vec<Arc<Automation>>> = HashMap::new();
     for automation in ordered {
         let mut seen: Vec<&str> = Vec::new();
@@ -262,9 +295,24 @@ fn by_event<'a>(
                 by_event
                     .entry(trigger.event.clone())
                     .or_default()
-                    .push(automation.clone());
+                    .push(Arc::clone(automation));
             }
         }
     }
     by_event
+}
+
+fn by_state(ordered: &[&Arc<Automation>]) -> StateIndex<Arc<Automation>> {
+    let mut index = StateIndex::default();
+    for automation in ordered {
+        index.add(&automation.program, *automation);
+    }
+    index
+}
+
+fn concerned(index: &StateIndex<Arc<Automation>>, change: &EntityChanged) -> Vec<Arc<Automation>> {
+    match index.is_empty() {
+        true => Vec::new(),
+        false => index.concerned(&change.kind, &change.id, &change.changed_fields),
+    }
 }

@@ -175,10 +175,13 @@ impl Drivers {
         Some((stopped, cancel, nudge))
     }
 
+    /// A driver is over; its calls that are still in flight hear that nobody waits for them.
     pub(crate) fn leave(&self, run: RunId, epoch: i64) {
         let mut live = self.live();
-        if live.get(&run).is_some_and(|h| h.epoch == epoch) {
-            live.remove(&run);
+        if live.get(&run).is_some_and(|h| h.epoch == epoch)
+            && let Some(handle) = live.remove(&run)
+        {
+            handle.stop.send_replace(true);
         }
         drop(live);
         self.left.notify_waiters();

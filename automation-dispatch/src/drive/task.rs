@@ -62,6 +62,7 @@ pub(crate) async fn drive<W: World>(
     let (id, epoch) = (run.head.run_id, run.epoch);
     // The run's secrets live until its driver ends, not until its status changes (`dispatch §20`).
     let secrets = world.secrets(id);
+    let fresh = matches!(run.first, First::Fired);
     let mut driver = Driver {
         world: world.clone(),
         run,
@@ -70,6 +71,7 @@ pub(crate) async fn drive<W: World>(
         pending: Vec::new(),
         logs: call::Lines::default(),
         last_fired: None,
+        fresh,
         flight: FuturesUnordered::new(),
     };
     tokio::select! {
@@ -103,6 +105,8 @@ struct Driver<W> {
     logs: call::Lines,
     /// The lock whose firing was decided last.
     last_fired: Option<LockId>,
+    /// Live state was read when the run was picked up, just now.
+    fresh: bool,
     flight: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
 }
 
@@ -159,7 +163,9 @@ impl<W: World> Driver<W> {
                 Some(Verdict::Held) => {
                     if self.world.is_closing() {
                         // A checkpoint is reached; whoever takes the lease over recovers from it.
-                        return false;
+                        // Nothing is begun any more, but what other branches have begun is waited
+                        // for, or the next node would do it again beside them.
+                        return !self.flight.is_empty();
                     }
                     self.perform(decided.then);
                     return true;
@@ -190,6 +196,10 @@ impl<W: World> Driver<W> {
                     // it must not keep the run awake.
                     if self.last_fired.replace(*lock) == Some(*lock) {
                         self.pending.push(Write::Unlock(*lock));
+                    }
+                    // What is behind the wait sees the state as it is now (`dispatch §10`, site R).
+                    if !std::mem::take(&mut self.fresh) {
+                        self.run.base = self.world.renewed(&self.run).await;
                     }
                 }
                 event

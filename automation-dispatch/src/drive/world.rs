@@ -9,9 +9,9 @@ use crate::{
     announce,
     commit::{RunCommit, Verdict, group::CommitError},
     concurrency::queue,
+    scope,
     shared::Shared,
-    walk::decide::Event,
-    walk::frame::Locals,
+    walk::{decide::Event, frame::Locals, view::Base},
 };
 use automation_core::{RunId, registry::Registries};
 use futures::future::BoxFuture;
@@ -78,6 +78,8 @@ pub trait World: Send + Sync + 'static {
     fn finished(self: &Arc<Self>, run: &LiveRun);
     /// The oldest fired lock of a run.
     fn oldest_fired(&self, run: RunId) -> BoxFuture<'_, Result<Option<Event>, BoxError>>;
+    /// The run's scope with live state as it is now.
+    fn renewed<'a>(self: &'a Arc<Self>, run: &'a LiveRun) -> BoxFuture<'a, Arc<Base>>;
     /// Performs a call, whether or not its driver waits for it. None: it did not begin, because the
     /// driver is over, or its lease may have run out and somebody else may be walking the run.
     fn call(self: &Arc<Self>, run: RunFacts, call: Calling) -> BoxFuture<'static, Option<Event>>;
@@ -147,6 +149,16 @@ impl World for Shared {
             || true,
             move || async move { Ok(crate::waits::oldest_fired(self, run).await?) },
         ))
+    }
+    fn renewed<'a>(self: &'a Arc<Self>, run: &'a LiveRun) -> BoxFuture<'a, Arc<Base>> {
+        Box::pin(async move {
+            let (key, locals) = (run.head.context_key.as_deref(), run.walk.locals(""));
+            let live = scope::for_program(self, &run.program, key, &locals, &run.base).await;
+            Arc::new(Base {
+                live,
+                ..Base::clone(&run.base)
+            })
+        })
     }
     fn call(self: &Arc<Self>, run: RunFacts, c: Calling) -> BoxFuture<'static, Option<Event>> {
         // A task of its own, so that it goes on while the driver commits what another branch did.

@@ -387,6 +387,15 @@ impl World for Process {
             }))
         })
     }
+    fn renewed<'a>(self: &'a Arc<Self>, run: &'a LiveRun) -> BoxFuture<'a, Arc<Base>> {
+        Box::pin(async move {
+            let live = self.live(&run.program.reads.run).await;
+            Arc::new(Base {
+                live,
+                ..Base::clone(&run.base)
+            })
+        })
+    }
     fn call(self: &Arc<Self>, run: RunFacts, call: Calling) -> BoxFuture<'static, Option<Event>> {
         let (done, answer) = oneshot::channel();
         let node = self.clone();

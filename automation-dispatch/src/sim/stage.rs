@@ -133,6 +133,7 @@ async fn route(node: &Node) -> Result<(), Aborted> {
                         event_id: event.clone(),
                         entity_ref: entity.clone(),
                         changed: change.clone(),
+                        woken: false,
                     },
                 ));
             }
@@ -208,15 +209,15 @@ async fn handle(node: &Node, queue: &'static str, claimed: &mut Vec<u64>) -> Res
             && let Some(job) = tx.see(|core| core.store.jobs.get(&id).cloned())
         {
             claimed.push(id);
-            jobs.push((id, job.data));
+            jobs.push((id, (job.data, job.enqueued_at)));
         }
     }
     if jobs.is_empty() {
         return Ok(());
     }
-    let data: Vec<Value> = jobs.iter().map(|j| j.1.clone()).collect();
+    let (data, since): (Vec<Value>, Vec<i64>) = jobs.iter().map(|j| j.1.clone()).unzip();
     let said = match queue {
-        QUEUE => stage2(node, &mut tx, &data).await?,
+        QUEUE => stage2(node, &mut tx, &data, &since).await?,
         crate::dwell::QUEUE => dwells(node, &mut tx, &data).await?,
         _ => timers(node, &mut tx, &data).await?,
     };
@@ -244,7 +245,12 @@ async fn handle(node: &Node, queue: &'static str, claimed: &mut Vec<u64>) -> Res
 }
 
 /// `stage::Stage2::handle`.
-async fn stage2(node: &Node, tx: &mut Tx, jobs: &[Value]) -> Result<Vec<Said>, Aborted> {
+async fn stage2(
+    node: &Node,
+    tx: &mut Tx,
+    jobs: &[Value],
+    since: &[i64],
+) -> Result<Vec<Said>, Aborted> {
     let mut said: Vec<Said> = jobs.iter().map(|_| Said::Done).collect();
     let mut triggers = Vec::new();
     let mut asks: Vec<(LockId, Arc<Occurrence>)> = Vec::new();
@@ -257,6 +263,7 @@ async fn stage2(node: &Node, tx: &mut Tx, jobs: &[Value]) -> Result<Vec<Said>, A
                 automation_ids,
                 event_id,
                 changed,
+                woken,
                 ..
             } => {
                 let occurrence = of_change(event_id, changed);
@@ -266,7 +273,8 @@ async fn stage2(node: &Node, tx: &mut Tx, jobs: &[Value]) -> Result<Vec<Said>, A
                         .filter_map(|id| core.store.enabled(*id));
                     enabled.collect::<Vec<_>>()
                 });
-                triggers.extend(enabled.into_iter().map(|a| (at, a, occurrence.clone())));
+                let until = (!woken).then_some(since[at]);
+                triggers.extend(enabled.into_iter().map(|a| (at, until, a, occurrence.clone())));
             }
             DispatchJob::Wake { wait_lock_id, .. } => wakes.push((at, wait_lock_id)),
             DispatchJob::EventWake {
@@ -280,7 +288,8 @@ async fn stage2(node: &Node, tx: &mut Tx, jobs: &[Value]) -> Result<Vec<Said>, A
             DispatchJob::InverseCancel { context_key } => keys.push(context_key),
         }
     }
-    for (_, automation, occurrence) in &triggers {
+    for (_, until, automation, occurrence) in &triggers {
+        let Some(until) = until else { continue };
         tx.statement().await;
         if taken_out(Guard::EntityEventsWake) {
             break;
@@ -288,8 +297,8 @@ async fn stage2(node: &Node, tx: &mut Tx, jobs: &[Value]) -> Result<Vec<Said>, A
         let own: Vec<LockId> = tx.see(|core| {
             let all = waits::awaiting(core, &occurrence.event, occurrence.context_key.as_deref());
             let mine = |l: &LockId| {
-                let run = core.store.locks.get(l).map(|l| l.run);
-                let run = run.and_then(|r| core.store.runs.get(&r));
+                let lock = core.store.locks.get(l).filter(|l| l.created_at <= *until);
+                let run = lock.and_then(|l| core.store.runs.get(&l.run));
                 run.is_some_and(|r| r.automation == automation.id)
             };
             all.into_iter().filter(mine).collect()
@@ -299,11 +308,11 @@ async fn stage2(node: &Node, tx: &mut Tx, jobs: &[Value]) -> Result<Vec<Said>, A
     let woken = waits::wake(node, tx, &asks).await?;
     let now = Ts::from_millis(node.instant());
     let mut all: Vec<Firing> = Vec::new();
-    for (at, automation, occurrence) in triggers {
+    for (at, _, automation, occurrence) in triggers {
         if woken.contains_key(&automation.id)
             || node.settling.is_busy(automation.id, &node.drivers, now)
         {
-            let later = DispatchJob::part(&jobs[at], &[automation.id]);
+            let later = DispatchJob::put_off(&jobs[at], &[automation.id]);
             tx.enqueue(QUEUE, later.at(now.plus_millis(20)));
         } else {
             all.extend(firings(&automation, &occurrence));

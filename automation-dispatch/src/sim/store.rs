@@ -140,6 +140,7 @@ pub struct Job {
     pub data: Value,
     pub run_at: i64,
     pub attempts: u32,
+    pub enqueued_at: i64,
 }
 
 /// The live state of one entity, and its history.

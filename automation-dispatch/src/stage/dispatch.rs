@@ -17,7 +17,7 @@ use crate::{
 use automation_core::{AutomationId, RunId};
 use automation_entity::EntityChanged;
 use plugin_api::{
-    Tx,
+    Ts, Tx,
     hook::{EventMeta, RawHookHandler},
     queue::{BatchHandler, Consumer, Job, JobError, NewJob, QueueError, Subscription, Verdict},
 };
@@ -58,6 +58,8 @@ struct Triggered {
     at: usize,
     occurrence: Arc<Occurrence>,
     automations: Vec<Arc<Automation>>,
+    /// Waits that it may end have begun by then; none: they have been looked for already.
+    waits_until: Option<Ts>,
 }
 
 #[async_trait::async_trait]
@@ -80,7 +82,7 @@ impl BatchHandler for Stage2 {
             });
             if !busy.is_empty() {
                 let ids: Vec<AutomationId> = busy.iter().map(|a| a.id).collect();
-                let later = DispatchJob::part(&jobs[of_job.at].data, &ids);
+                let later = DispatchJob::put_off(&jobs[of_job.at].data, &ids);
                 sorted.parts.push(later.at(now.plus_millis(SETTLE_MS)));
             }
             all.extend(free.iter().flat_map(|a| firings(a, &of_job.occurrence)));
@@ -129,6 +131,7 @@ impl Stage2 {
                     automation_ids,
                     event_id,
                     changed,
+                    woken,
                     ..
                 }) => {
                     let mut automations = Vec::with_capacity(automation_ids.len());
@@ -148,6 +151,7 @@ impl Stage2 {
                             at,
                             occurrence,
                             automations,
+                            waits_until: (!woken).then_some(job.enqueued_at),
                         }),
                         Err(e) => verdicts[at] = Verdict::Failed(e),
                     }
@@ -185,11 +189,17 @@ impl Stage2 {
     }
 }
 
-/// The locks of triggered automations' own runs that wait for the very event that triggers them.
+/// The locks of triggered automations' own runs that wait for the very event that triggers them. A
+/// wait that began after the change was routed waits for the next one: otherwise one event would end
+/// every wait of a run that waits for it several times (`dispatch §14.2`).
 async fn own_locks(tx: &mut Tx, triggers: &[Triggered]) -> Result<Vec<EventAsk>, JobError> {
-    let pairs: Vec<event::Pair<'_>> = triggers
+    let first: Vec<(&Triggered, Ts)> = triggers
         .iter()
-        .map(|t| {
+        .filter_map(|t| Some((t, t.waits_until?)))
+        .collect();
+    let pairs: Vec<event::Pair<'_>> = first
+        .iter()
+        .map(|(t, _)| {
             (
                 t.occurrence.event.as_str(),
                 t.occurrence.context_key.as_deref(),
@@ -198,15 +208,14 @@ async fn own_locks(tx: &mut Tx, triggers: &[Triggered]) -> Result<Vec<EventAsk>,
         .collect();
     let awaiting = event::awaiting(tx, &pairs).await?;
     let mut asks = Vec::new();
-    for Triggered {
-        occurrence,
-        automations,
-        ..
-    } in triggers
-    {
+    for (triggered, routed) in first {
+        let occurrence = &triggered.occurrence;
         let key = (occurrence.event.clone(), occurrence.context_key.clone());
         let locks = awaiting.get(&key).into_iter().flatten();
-        let own = locks.filter(|l| automations.iter().any(|a| a.id == l.automation_id));
+        let own = locks.filter(|l| {
+            let automations = &triggered.automations;
+            l.created_at <= routed && automations.iter().any(|a| a.id == l.automation_id)
+        });
         asks.extend(own.map(|lock| EventAsk {
             lock: lock.id,
             occurrence: occurrence.clone(),

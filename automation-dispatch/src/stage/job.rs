@@ -35,6 +35,10 @@ pub enum DispatchJob {
         entity_ref: String,
         /// The change.
         changed: EntityChanged,
+        /// Waits for this event have been ended already: this is a decision that was put off until
+        /// the woken runs rest, and a wait that they have begun since is not for this event.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        woken: bool,
     },
     /// A change may end a wait.
     Wake {
@@ -128,6 +132,13 @@ impl DispatchJob {
             }
         };
         Ok(NewJob::new(version::mark(serde_json::to_value(self)?)).id(id))
+    }
+
+    /// A trigger job whose decisions wait until the runs that it woke rest.
+    pub fn put_off(data: &Value, automations: &[AutomationId]) -> NewJob {
+        let mut data = data.clone();
+        data["woken"] = true.into();
+        Self::part(&data, automations)
     }
 
     /// A trigger job for some of its automations. It has no id, so that it collapses onto nothing.

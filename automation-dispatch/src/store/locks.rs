@@ -54,29 +54,32 @@ plugin_api::row! {
         pub event_id: String,
         /// The key it waits for.
         pub context_key: Option<String>,
+        /// When the wait began.
+        pub created_at: Ts,
     }
 }
 
 plugin_api::statements! {
     /// `trigger` locks on these events with these keys; the caller pairs them.
     pub AWAITING = {
-        sqlite: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key from automation_wait_locks l join automation_runs r on r.id = l.run_id where l.event_id in (select value from json_each($1)) and l.context_key in (select value from json_each($2)) and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
-        postgres: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id where l.event_id = any($1) and l.context_key = any($2) and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
+        sqlite: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key, l.created_at from automation_wait_locks l join automation_runs r on r.id = l.run_id where l.event_id in (select value from json_each($1)) and l.context_key in (select value from json_each($2)) and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
+        postgres: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key, l.created_at from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id where l.event_id = any($1) and l.context_key = any($2) and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
     };
     /// `trigger` locks on these events without a key.
     pub AWAITING_KEYLESS = {
-        sqlite: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key from automation_wait_locks l join automation_runs r on r.id = l.run_id where l.event_id in (select value from json_each($1)) and l.context_key is null and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
-        postgres: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id where l.event_id = any($1) and l.context_key is null and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
+        sqlite: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key, l.created_at from automation_wait_locks l join automation_runs r on r.id = l.run_id where l.event_id in (select value from json_each($1)) and l.context_key is null and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
+        postgres: "select l.id, l.run_id, r.automation_id, l.event_id, l.context_key, l.created_at from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id where l.event_id = any($1) and l.context_key is null and l.kind = 'trigger' and l.fired_at is null order by l.created_at, l.id",
     };
     pub LOAD = {
         sqlite: "select l.id, l.run_id, l.action_path, l.kind, l.wait_config, l.timeout_at, l.fired_at, l.next_check_at, r.automation_id, r.status, s.scope_snapshot from automation_wait_locks l join automation_runs r on r.id = l.run_id left join automation_run_state s on s.run_id = l.run_id where l.id in (select value from json_each($1))",
         postgres: "select l.id, l.run_id, l.action_path, l.kind, l.wait_config, l.timeout_at, l.fired_at, l.next_check_at, r.automation_id, r.status, s.scope_snapshot from signalbox.automation_wait_locks l join signalbox.automation_runs r on r.id = l.run_id left join signalbox.automation_run_state s on s.run_id = l.run_id where l.id = any($1)",
     };
     /// `until` locks that a change of one of these refs concerns; a lock that matches by id and by
-    /// wildcard comes once a ref.
+    /// wildcard comes once a ref. Beside them one row with the generation of the automations, so that
+    /// whoever routes changes knows of every edit without a read of its own.
     pub WOKEN = {
-        sqlite: "select distinct l.id, l.run_id, w.ref as entity_ref from automation_wake_index w join automation_wait_locks l on l.id = w.wait_lock_id where w.ref in (select value from json_each($1)) and l.fired_at is null order by l.created_at, l.id",
-        postgres: "select distinct l.created_at, l.id, l.run_id, w.ref as entity_ref from signalbox.automation_wake_index w join signalbox.automation_wait_locks l on l.id = w.wait_lock_id where w.ref = any($1) and l.fired_at is null order by l.created_at, l.id",
+        sqlite: "select value as generation, null as id, null as run_id, null as entity_ref, null as created_at from automation_generation where one = 1 union all select distinct null, l.id, l.run_id, w.ref, l.created_at from automation_wake_index w join automation_wait_locks l on l.id = w.wait_lock_id where w.ref in (select value from json_each($1)) and l.fired_at is null order by 5, 2",
+        postgres: "select value as generation, null::uuid as id, null::uuid as run_id, null::text as entity_ref, null::timestamptz as created_at from signalbox.automation_generation where one = 1 union all select distinct null::bigint, l.id, l.run_id, w.ref, l.created_at from signalbox.automation_wake_index w join signalbox.automation_wait_locks l on l.id = w.wait_lock_id where w.ref = any($1) and l.fired_at is null order by 5, 2",
     };
     /// Locks the state rows of runs that are about to be fired, in one order (`dispatch §9.3.5`).
     pub LOCK_STATES = {
@@ -94,14 +97,16 @@ plugin_api::statements! {
 }
 
 plugin_api::row! {
-    /// A lock that a change concerns.
+    /// A lock that a change concerns, or the generation of the automations.
     pub struct WokenRecord {
+        /// The generation; none in the row of a lock.
+        pub generation: Option<i64>,
         /// The lock.
-        pub id: LockId,
+        pub id: Option<LockId>,
         /// Its run.
-        pub run_id: RunId,
+        pub run_id: Option<RunId>,
         /// The ref that matched.
-        pub entity_ref: String,
+        pub entity_ref: Option<String>,
     }
 }
 plugin_api::row! {

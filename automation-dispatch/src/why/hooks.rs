@@ -12,7 +12,7 @@ use crate::{
     shared::Shared,
     walk::view::Base,
 };
-use automation_core::{AutomationId, DwellId, definition::Refire};
+use automation_core::{AutomationId, DwellId, builtin::STATE_EVENT, definition::Refire};
 use automation_entity::EntityChanged;
 use plugin_api::{Actor, Ts, Tx};
 use std::{collections::HashSet, sync::Arc};
@@ -153,6 +153,22 @@ pub fn disabled(shared: &Shared, event: &str, occurrence: &str, context_key: Opt
 /// The same for an event that was derived from a change, once `tx` commits.
 pub fn changed_disabled(shared: &Shared, tx: &mut Tx, event: &str, changed: &EntityChanged) {
     let automations = shared.automations.disabled_for_event(event);
+    would_be_asked(shared, tx, event, changed, &automations);
+}
+
+/// The same for disabled automations with an `automation.state` trigger on what was changed.
+pub fn state_disabled(shared: &Shared, tx: &mut Tx, changed: &EntityChanged) {
+    let automations = shared.automations.disabled_for_state(changed);
+    would_be_asked(shared, tx, STATE_EVENT, changed, &automations);
+}
+
+fn would_be_asked(
+    shared: &Shared,
+    tx: &mut Tx,
+    event: &str,
+    changed: &EntityChanged,
+    automations: &[Arc<Automation>],
+) {
     if automations.is_empty() {
         return;
     }

@@ -26,7 +26,7 @@ mod words;
 pub use entry::Entry;
 pub use hooks::{
     changed_disabled, claimed, conditions_said_no, disabled, dropped, gate_said_no, left,
-    not_enabled, started, switched_off,
+    not_enabled, started, state_disabled, switched_off,
 };
 pub use recorder::{Recorder, flush, run};
 pub use ruling::{Cancelled, Dropped, Ruling, Scene, VERDICTS};

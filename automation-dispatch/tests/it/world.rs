@@ -109,6 +109,8 @@ pub struct Shared {
     pub health_down: Mutex<bool>,
     /// Hanging calls that were told to end, by name.
     pub heard: Mutex<Vec<String>>,
+    /// Lets a held call go.
+    pub let_go: tokio::sync::Notify,
     /// Nodes booted so far.
     nodes: AtomicU64,
 }
@@ -122,6 +124,9 @@ pub struct CallConfig {
     /// Waits until the test opens the gate.
     #[serde(default)]
     pub hangs: bool,
+    /// Waits until the test lets one go.
+    #[serde(default)]
+    pub held: bool,
     #[serde(default)]
     pub panics: bool,
 }
@@ -156,6 +161,9 @@ impl Action for Call {
             let parts = self.parts.get().expect("after init");
             parts.secrets.capture(cx.run_id.uuid().as_u128(), secret);
             cx.log.line(LogLevel::Info, &format!("using {secret}"));
+        }
+        if config.held {
+            self.shared.let_go.notified().await;
         }
         if config.hangs {
             let (mut gate, mut cancel) = (self.gate.clone(), cx.cancel.clone());
@@ -483,6 +491,11 @@ impl World {
 
     pub fn open_gate(&self) {
         self.gate.send_replace(true);
+    }
+
+    /// Opens the gate when the node itself is gone into its stop.
+    pub fn gate(&self) -> watch::Sender<bool> {
+        self.gate.clone()
     }
 
     pub fn calls(&self) -> Vec<String> {

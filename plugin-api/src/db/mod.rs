@@ -14,6 +14,8 @@ mod query;
 mod row;
 mod sql;
 mod tx;
+#[cfg(feature = "sqlite")]
+mod wal;
 
 pub use error::{
     DbError, is_foreign_key_violation, is_lock_timeout, is_schema_mismatch, is_unavailable,

@@ -49,6 +49,7 @@ pub(super) enum Inner {
     Sqlite {
         write: sqlx::SqlitePool,
         read: sqlx::SqlitePool,
+        wal: std::sync::Arc<super::wal::Wal>,
     },
     #[cfg(feature = "postgres")]
     Postgres {
@@ -137,15 +138,22 @@ impl Db {
             let write = SqlitePoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(std::time::Duration::from_secs(30))
-                .connect_with(options.clone())
+                .connect_with(
+                    options
+                        .clone()
+                        .pragma("wal_autocheckpoint", super::wal::PAGES)
+                        .pragma("journal_size_limit", super::wal::KEPT),
+                )
                 .await?;
+            let beside = sqlx::ConnectOptions::connect(&options).await?;
+            let wal = std::sync::Arc::new(super::wal::Wal::start(beside));
             let read = SqlitePoolOptions::new()
                 .max_connections(config.max_connections.min(8))
                 .acquire_timeout(std::time::Duration::from_secs(30))
                 .connect_with(options.read_only(true))
                 .await?;
             return Ok(Db {
-                inner: Inner::Sqlite { write, read },
+                inner: Inner::Sqlite { write, read, wal },
             });
         }
         Err(sqlx::Error::Configuration(
@@ -253,8 +261,8 @@ impl Db {
         crate::fail::point(crate::fail::DATABASE).await?;
         Ok(Tx::new(match &self.inner {
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite { write, .. } => {
-                tx::Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
+            Inner::Sqlite { write, wal, .. } => {
+                tx::Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?, wal.clone())
             }
             #[cfg(feature = "postgres")]
             Inner::Postgres { pool, .. } => tx::Inner::Postgres(pool.begin().await?),
@@ -328,7 +336,8 @@ impl Db {
     pub async fn close(&self) {
         match &self.inner {
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite { write, read } => {
+            Inner::Sqlite { write, read, wal } => {
+                wal.close().await;
                 read.close().await;
                 write.close().await;
             }
@@ -343,7 +352,7 @@ impl Tx {
     pub async fn script(&mut self, sql: &str) -> Result<()> {
         match &mut self.inner {
             #[cfg(feature = "sqlite")]
-            tx::Inner::Sqlite(t) => sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
+            tx::Inner::Sqlite(t, _) => sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
                 .execute(&mut **t)
                 .await
                 .map(drop),

@@ -171,7 +171,7 @@ macro_rules! run {
             #[cfg(feature = "sqlite")]
             (
                 Conn::Db(Db {
-                    inner: open::Inner::Sqlite { write, read },
+                    inner: open::Inner::Sqlite { write, read, wal },
                     ..
                 }),
                 Args::Sqlite(a),
@@ -180,12 +180,16 @@ macro_rules! run {
                 use Row::Sqlite as $row;
                 let $query = sqlx::query_with::<sqlx::Sqlite, _>(sql.sqlite, a);
                 let $exec = if $reads { read } else { write };
-                $body
+                let done = $body;
+                if !$reads {
+                    wal.committed();
+                }
+                done
             }
             #[cfg(feature = "sqlite")]
             (
                 Conn::Tx(Tx {
-                    inner: tx::Inner::Sqlite(t),
+                    inner: tx::Inner::Sqlite(t, _),
                     ..
                 }),
                 Args::Sqlite(a),

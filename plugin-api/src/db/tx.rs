@@ -4,7 +4,10 @@ use super::{Args, Query, Result, Sql};
 
 pub(super) enum Inner {
     #[cfg(feature = "sqlite")]
-    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    Sqlite(
+        sqlx::Transaction<'static, sqlx::Sqlite>,
+        std::sync::Arc<super::wal::Wal>,
+    ),
     #[cfg(feature = "postgres")]
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
@@ -27,7 +30,7 @@ impl Tx {
     pub fn sql(&mut self, sql: Sql) -> Query<'_> {
         let args = match &self.inner {
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite(_) => Args::Sqlite(Default::default()),
+            Inner::Sqlite(..) => Args::Sqlite(Default::default()),
             #[cfg(feature = "postgres")]
             Inner::Postgres(_) => Args::Postgres(Default::default()),
         };
@@ -50,7 +53,10 @@ impl Tx {
         crate::fail::point(crate::fail::COMMIT).await?;
         match self.inner {
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite(t) => t.commit().await?,
+            Inner::Sqlite(t, wal) => {
+                t.commit().await?;
+                wal.committed();
+            }
             #[cfg(feature = "postgres")]
             Inner::Postgres(t) => t.commit().await?,
         }
@@ -65,7 +71,7 @@ impl Tx {
     pub async fn rollback(self) -> Result<()> {
         match self.inner {
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite(t) => t.rollback().await,
+            Inner::Sqlite(t, _) => t.rollback().await,
             #[cfg(feature = "postgres")]
             Inner::Postgres(t) => t.rollback().await,
         }
@@ -75,7 +81,7 @@ impl Tx {
     pub fn is_postgres(&self) -> bool {
         match &self.inner {
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite(_) => false,
+            Inner::Sqlite(..) => false,
             #[cfg(feature = "postgres")]
             Inner::Postgres(_) => true,
         }

@@ -282,6 +282,7 @@ impl Core {
             data: job.data,
             run_at: run_at.max(self.now) + self.store.plan.delay(),
             attempts: 0,
+            enqueued_at: self.now,
         };
         self.store.enqueue(number, job);
     }

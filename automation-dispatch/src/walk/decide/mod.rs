@@ -306,15 +306,18 @@ pub struct Decision {
 
 impl Decision {
     /// True when the rows must be durable before the acts: a call has effects, a guard must see its
-    /// lock committed, a consumed lock must not be found again, and resting or ending is a fact.
-    /// Reads alone can share a later commit.
+    /// lock committed, a consumed lock must not be found again, what a provider did must not be
+    /// done again (`dispatch §9.4`), and resting or ending is a fact. Reads alone can share a later
+    /// commit.
     pub fn must_commit(&self) -> bool {
+        let binding = |w: &Write| match w {
+            Write::Lock(_) | Write::Unlock(_) | Write::Artifact { .. } => true,
+            Write::Step(step) => step.provider.is_some() && step.finished,
+            _ => false,
+        };
         !matches!(self.rest, Rest::Walking)
             || self.then.iter().any(|a| matches!(a, Act::Call { .. }))
-            || self
-                .writes
-                .iter()
-                .any(|w| matches!(w, Write::Lock(_) | Write::Unlock(_)))
+            || self.writes.iter().any(binding)
     }
 }
 
