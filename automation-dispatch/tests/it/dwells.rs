@@ -191,7 +191,8 @@ both_engines! {
         w.set("k", "up").await;
         w.health("k", "bad");
         let down = w.automation(DOWN_FOR_30_MIN).await;
-        let bad = w.automation(PINGED_FOR_10_MIN).await;
+        let first_only = PINGED_FOR_10_MIN.replace("event:", "filter: 'trigger.payload.n == 1', event:");
+        let bad = w.automation(&first_only).await;
         w.set("k", "down").await;
         w.ping(Some("k"), 1).await;
         armed(&w, &db, 2).await;
