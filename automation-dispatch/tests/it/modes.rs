@@ -158,6 +158,8 @@ both_engines! {
         eventually(async || told().is_some(), "the fourth is refused").await;
         assert_eq!(told().unwrap().level.to_string(), "INFO");
         assert_eq!(w.runs(a).await.len(), 3);
+        w.open_gate();
+        eventually(async || w.runs(a).await.iter().all(|r| r.status == "success"), "each has its turn").await;
         w.node.shutdown().await;
     }
 
