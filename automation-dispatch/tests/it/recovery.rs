@@ -290,7 +290,7 @@ both_engines! {
         w.ping(Some("x"), 1).await;
         w.until_calls(&["long"]).await;
         let World { node, clock, .. } = w;
-        let stop = tokio::spawn(node.shutdown());
+        let stop = plugin_api::spawn(node.shutdown());
         // The driver is waited for longer than its lease lasts; at no moment another node may take it.
         while !stop.is_finished() {
             clock.advance(Duration::from_secs(1));
