@@ -56,8 +56,7 @@ impl Arming {
                         automation_id: automation.id,
                         trigger_id: trigger.id.clone(),
                     };
-                    let hash = hash_of(trigger);
-                    wanted.insert(identity, (hash, setup.clone(), trigger.config.clone()));
+                    wanted.insert(identity, (hash_of(trigger), setup.clone(), trigger));
                 }
             }
         }
@@ -73,11 +72,12 @@ impl Arming {
             }
         }
         let mut complete = true;
-        for (identity, (hash, setup, config)) in wanted {
+        for (identity, (hash, setup, trigger)) in wanted {
             if self.armed.contains_key(&identity) {
                 continue;
             }
-            let fire = fire_of(shared, &identity, &hash);
+            let fire = fire_of(shared, &identity, &trigger.event);
+            let config = trigger.config.clone();
             match setup.setup(config, identity.clone(), fire).await {
                 Ok(teardown) => {
                     self.armed.insert(identity, Armed { hash, teardown });
@@ -101,10 +101,10 @@ fn hash_of(trigger: &CompiledTrigger) -> String {
     format!("{}|{}", trigger.event, trigger.config)
 }
 
-/// Fires one trigger of one automation, and only that one, and only while it is what was armed
-/// (`dispatch §A.31`).
-fn fire_of(shared: &Arc<Shared>, identity: &TriggerIdentity, hash: &str) -> Fire {
-    let armed = Arc::new((identity.clone(), hash.to_owned()));
+/// Fires one trigger of one automation, and only that one, and only while it is on the event that was
+/// armed (`dispatch §A.31`).
+fn fire_of(shared: &Arc<Shared>, identity: &TriggerIdentity, event: &str) -> Fire {
+    let armed = Arc::new((identity.clone(), event.to_owned()));
     let shared = shared.clone();
     Arc::new(move |payload, occurrence, at| {
         let (shared, armed) = (shared.clone(), armed.clone());
@@ -115,7 +115,7 @@ fn fire_of(shared: &Arc<Shared>, identity: &TriggerIdentity, hash: &str) -> Fire
 async fn tick(
     shared: &Arc<Shared>,
     identity: &TriggerIdentity,
-    hash: &str,
+    event: &str,
     payload: Value,
     occurrence: String,
     at: Ts,
@@ -128,8 +128,9 @@ async fn tick(
         .program
         .triggers
         .iter()
-        // Under the same id there may be another trigger by now, or another schedule.
-        .position(|t| t.id == identity.trigger_id && hash_of(t) == hash);
+        // Under the same id there may be another trigger by now. Another schedule of the same event is
+        // fired: a node that has not armed it yet may well be the one that takes its ticks.
+        .position(|t| t.id == identity.trigger_id && t.event == event);
     let Some(trigger) = found else {
         return Ok(());
     };

@@ -188,14 +188,13 @@ both_engines! {
         edit(definition("tower.bell", "dong", "1 == 1")).await;
         ring("1").await;
         eventually(async || node.runs(automation).await.len() == 1, "a run").await;
-        for (event, text) in [("tower.bell", "ding"), ("tower.gong", "dong")] {
-            edit(definition(event, text, "true")).await;
-            ring(&format!("{event} {text}")).await;
-            assert!(stays(async || node.runs(automation).await.len() == 1).await, "{event} {text}");
-        }
-        edit(definition("tower.bell", "dong", "true")).await;
+        edit(definition("tower.gong", "dong", "true")).await;
+        ring("gong").await;
+        assert!(stays(async || node.runs(automation).await.len() == 1).await, "another trigger under its id");
+        // A tick of a new schedule may come to a node that has armed the old one.
+        edit(definition("tower.bell", "ding", "true")).await;
         ring("2").await;
-        eventually(async || node.runs(automation).await.len() == 2, "it is again what was armed").await;
+        eventually(async || node.runs(automation).await.len() == 2, "no tick of an edited schedule is lost").await;
         node.shutdown().await;
     }
 
