@@ -274,7 +274,11 @@ async fn stage2(
                     enabled.collect::<Vec<_>>()
                 });
                 let until = (!woken).then_some(since[at]);
-                triggers.extend(enabled.into_iter().map(|a| (at, until, a, occurrence.clone())));
+                triggers.extend(
+                    enabled
+                        .into_iter()
+                        .map(|a| (at, until, a, occurrence.clone())),
+                );
             }
             DispatchJob::Wake { wait_lock_id, .. } => wakes.push((at, wait_lock_id)),
             DispatchJob::EventWake {

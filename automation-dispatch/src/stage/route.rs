@@ -139,10 +139,7 @@ async fn woken(
 }
 
 /// The locks a change concerns, each once, in the order they were made.
-fn concerned<'w>(
-    woken: &'w HashMap<String, Vec<Woken>>,
-    change: &EntityChanged,
-) -> Vec<&'w Woken> {
+fn concerned<'w>(woken: &'w HashMap<String, Vec<Woken>>, change: &EntityChanged) -> Vec<&'w Woken> {
     let mut seen: HashSet<LockId> = HashSet::new();
     [change.entity_ref(), format!("{}:*", change.kind)]
         .iter()

@@ -54,7 +54,7 @@ impl DecisionRecord {
             "dwell_dropped" => match d["reason"].as_str() {
                 Some("disabled") => "The time was up, but the automation was disabled.".into(),
                 Some("trigger_changed") => {
-                    "The time was up, but the trigger had been edited; its next match arms it anew."
+                    "The armed dwell was dropped: the trigger had been edited; its next match arms it anew."
                         .into()
                 }
                 Some("invalid_for") => format!("Nothing was armed: {}.", error()),
