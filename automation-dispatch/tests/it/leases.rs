@@ -231,9 +231,11 @@ async fn a_cancel_on_another_node_reaches_the_call_in_flight() {
         .run(two.engine.cancel(a, run.id, None))
         .await
         .unwrap();
-    // At the next renewal, not only when the lease may not be relied on any more.
-    seconds(&two, 23).await;
-    eventually(async || heard(&two) == ["long"], "the renewal finds out").await;
+    // At the next renewal, not only when the lease may not be relied on any more, 50 s after the last.
+    let since = two.clock.now();
+    let told = async || heard(&two) == ["long"];
+    advance_until(&two.clock, Duration::from_secs(1), told, "the renewal finds out").await;
+    assert!(two.clock.now() < since.plus_millis(45_000));
     eventually(async || driven(&one) == 0, "its driver leaves").await;
     one.open_gate();
     assert!(stays(async || two.calls() == ["long"]).await);
