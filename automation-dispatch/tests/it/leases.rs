@@ -234,7 +234,13 @@ async fn a_cancel_on_another_node_reaches_the_call_in_flight() {
     // At the next renewal, not only when the lease may not be relied on any more, 50 s after the last.
     let since = two.clock.now();
     let told = async || heard(&two) == ["long"];
-    advance_until(&two.clock, Duration::from_secs(1), told, "the renewal finds out").await;
+    advance_until(
+        &two.clock,
+        Duration::from_secs(1),
+        told,
+        "the renewal finds out",
+    )
+    .await;
     assert!(two.clock.now() < since.plus_millis(45_000));
     eventually(async || driven(&one) == 0, "its driver leaves").await;
     one.open_gate();
