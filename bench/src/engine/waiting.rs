@@ -103,7 +103,7 @@ fn parked(n: u64) -> String {
 
 /// How long the engine's own look-up of waits takes for one change that wakes nobody.
 async fn look_up(db: &Db) -> Result<Samples> {
-    plugin_api::row! { struct Woken { id: Id } }
+    plugin_api::row! { struct Woken { id: Option<Id> } }
     let statements = automation_dispatch::statements();
     let woken = statements.iter().find(|(name, _)| *name == "WOKEN");
     let sql: Sql = woken.context("the engine looks waits up in another way")?.1;
