@@ -6,7 +6,7 @@ use crate::{
     drive::{base_of, read_walk},
     engine::Engine,
     store::{
-        artifacts::{self, ArtifactRecord},
+        artifacts,
         runs::{self, RunRecord, StepRecord},
     },
     walk::{path, tree::Walk},
@@ -67,7 +67,11 @@ impl Engine {
             Some(at) => Some(finished_before(at, &runs::steps(&shared.db, run.id).await?)),
             None => None,
         };
-        expose(&mut walk, all, seen.as_ref());
+        for a in all {
+            if seen.as_ref().is_none_or(|s| s.contains(&a.step_id)) {
+                a.expose(&mut walk);
+            }
+        }
         let locals = walk.locals(at.unwrap_or_default());
         let base = base_of(run, Arc::default());
         let trigger = json!({
@@ -114,19 +118,6 @@ fn readable(stored: &Doc) -> Option<Walk> {
         walk.variables = Value::Object(Map::new());
     }
     Some(walk)
-}
-
-/// Lays the artifacts of the steps in `seen`, or all, into the scope; the later one wins.
-fn expose(walk: &mut Walk, all: Vec<ArtifactRecord>, seen: Option<&HashSet<StepId>>) {
-    for a in all {
-        if seen.is_some_and(|seen| !seen.contains(&a.step_id)) {
-            continue;
-        }
-        if let (Some(action_id), Some((_, local))) = (&a.action_id, a.artifact_type.split_once('.'))
-        {
-            walk.expose(action_id, local, a.data.0);
-        }
-    }
 }
 
 /// Steps that had ended when the action at a path began, as that action sees them: not what is in

@@ -138,10 +138,7 @@ async fn load(shared: &Arc<Shared>, acquired: &Acquired) -> Result<Option<LiveRu
     walk.last_path = acquired.last_path.clone();
     give_lists(shared, record.id, &mut walk).await?;
     for a in artifacts::of_run(&shared.db, record.id).await? {
-        if let (Some(action_id), Some((_, local))) = (&a.action_id, a.artifact_type.split_once('.'))
-        {
-            walk.expose(action_id, local, a.data.0);
-        }
+        a.expose(&mut walk);
     }
     let program = shared
         .automations

@@ -1,6 +1,6 @@
 //! Artifacts: what actions leave behind (`dispatch §13.13`).
 
-use crate::{commit::RunHead, shared::Shared};
+use crate::{commit::RunHead, shared::Shared, walk::tree::Walk};
 use automation_core::{ArtifactId, RunId, StepId};
 use plugin_api::{Db, Doc, Ts, db::DbError};
 use serde_json::Value;
@@ -27,6 +27,17 @@ plugin_api::row! {
         pub closed_at: Option<Ts>,
         /// When it was recorded.
         pub created_at: Ts,
+    }
+}
+
+impl ArtifactRecord {
+    /// Lays it into the scope of a run, if its action has an id; the later one wins.
+    pub(crate) fn expose(self, walk: &mut Walk) {
+        if let (Some(action_id), Some((_, local))) =
+            (&self.action_id, self.artifact_type.split_once('.'))
+        {
+            walk.expose(action_id, local, self.data.0);
+        }
     }
 }
 

@@ -76,11 +76,7 @@ pub async fn load(
         };
         if program.wait_reads(&lock.action_path).artifacts {
             for a in artifacts::of_run(&shared.reads, record.id).await? {
-                if let (Some(id), Some((_, local))) =
-                    (&a.action_id, a.artifact_type.split_once('.'))
-                {
-                    walk.expose(id, local, a.data.0);
-                }
+                a.expose(&mut walk);
             }
         }
         waiting.push(Waiting {
