@@ -24,6 +24,8 @@ pub enum Cause {
     Disabled,
     /// It was active for longer than a run may be.
     TooOld,
+    /// Its turn has come, and its version cannot be used.
+    NoVersion,
 }
 
 impl Cause {
@@ -33,12 +35,13 @@ impl Cause {
             Cause::Operator(_) => "cancelled_by_operator",
             Cause::Disabled => "automation_disabled",
             Cause::TooOld => "too_old",
+            Cause::NoVersion => "state_missing",
         }
     }
     /// A run that may not go on has failed; one that shall not has been cancelled.
     fn status(&self) -> &'static str {
         match self {
-            Cause::TooOld => "failed",
+            Cause::TooOld | Cause::NoVersion => "failed",
             _ => "cancelled",
         }
     }
@@ -49,6 +52,9 @@ impl Cause {
             Cause::Operator(None) => "cancelled by an operator",
             Cause::Disabled => "the automation was disabled before the run's turn came",
             Cause::TooOld => "the run was active for longer than a run may be",
+            Cause::NoVersion => {
+                "the definition version of the run is missing or does not compile any more"
+            }
         }
     }
 }

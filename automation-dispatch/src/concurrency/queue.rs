@@ -8,7 +8,7 @@ use crate::{
     automations::Program,
     cancel::{self, Cause},
     commit::{Fence, RunHead},
-    drive::{Proof, base_of},
+    drive::{Proof, base_of, for_good},
     fire::{Beginning, begin, launch},
     scope,
     shared::Shared,
@@ -65,18 +65,19 @@ pub async fn advance(shared: &Arc<Shared>, automation: AutomationId) -> Result<(
     }
     let proof = Proof::now(&*shared.clock);
     let mut tx = shared.db.begin().await?;
-    let keys: HashSet<String> = heads(shared, &mut tx, automation)
-        .await?
-        .into_iter()
-        .map(|head| head.section)
-        .collect();
-    if keys.is_empty() {
+    let seen = heads(shared, &mut tx, automation).await?;
+    if seen.first.is_empty() && seen.unusable.is_empty() {
         tx.rollback().await?;
         return Ok(());
     }
+    let keys: HashSet<String> = seen.first.into_iter().map(|head| head.section).collect();
     lock(&mut tx, keys.iter().cloned()).await?;
     // Read again inside: while this waited, an older run may have been queued.
-    let mut first = heads(shared, &mut tx, automation).await?;
+    let Heads {
+        mut first,
+        unusable,
+    } = heads(shared, &mut tx, automation).await?;
+    cancel::cancel_in(shared, &mut tx, &unusable, Cause::NoVersion).await?;
     first.retain(|head| keys.contains(&head.section));
     let buckets: Vec<Bucket> = first.iter().map(|head| head.bucket.clone()).collect();
     let occupied = count(&mut tx, &buckets).await?;
@@ -95,19 +96,36 @@ struct Head {
     program: Arc<Program>,
 }
 
-/// The oldest pending run of each bucket of an automation.
+/// Who may be next.
+#[derive(Default)]
+struct Heads {
+    /// The oldest pending run of each bucket of an automation.
+    first: Vec<Head>,
+    /// Runs that can never begin: their version is gone or does not compile any more. Left where they
+    /// are they would keep the others from their turn.
+    unusable: Vec<RunId>,
+}
+
 async fn heads(
     shared: &Arc<Shared>,
     tx: &mut Tx,
     automation: AutomationId,
-) -> Result<Vec<Head>, BoxError> {
+) -> Result<Heads, BoxError> {
     let pending: Vec<RunRecord> = tx.sql(PENDING).bind(automation).all().await?;
-    let mut heads: Vec<Head> = Vec::new();
+    let mut heads = Heads::default();
     let mut seen: HashSet<String> = HashSet::new();
     for record in pending {
         let version = record.definition_version;
-        let program = shared.automations.program(automation, version).await?;
-        let Some(program) = program else { continue };
+        let program = match shared.automations.program(automation, version).await {
+            Ok(Some(program)) => program,
+            Err(error) if !for_good(&*error) => return Err(error),
+            lost => {
+                let error = lost.err();
+                tracing::error!(run_id = %record.id, automation_id = %automation, version, error, "The version of a pending run cannot be used; the run fails.");
+                heads.unusable.push(record.id);
+                continue;
+            }
+        };
         let scope = program.definition.concurrency_scope;
         let section = bucket_key(automation, scope, record.context_key.as_deref());
         if seen.insert(section.clone()) {
@@ -115,7 +133,7 @@ async fn heads(
                 ConcurrencyScope::Automation => None,
                 ConcurrencyScope::ContextKey => Some(record.context_key.clone()),
             };
-            heads.push(Head {
+            heads.first.push(Head {
                 bucket: Bucket {
                     automation,
                     context_key,

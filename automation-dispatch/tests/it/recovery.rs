@@ -1,7 +1,10 @@
 //! Nodes that die: leases, checkpoints, takeover.
 
 use crate::world::{LEASES, LOCKS, LOGS, STATES, World};
-use automation_core::store::{AutomationChange, Source};
+use automation_core::{
+    AutomationId,
+    store::{AutomationChange, Source},
+};
 use automation_dispatch::{AutomationPlugin, LeaseTimes};
 use plugin_api::{Actor, Clock, fail::Action};
 use std::time::Duration;
@@ -35,6 +38,14 @@ pub async fn restart(w: World, db: &TestDb) -> World {
     let next = World::boot(db, shared, clock).await;
     next.open_gate();
     next
+}
+
+/// Statuses and error codes of an automation's runs, sorted.
+async fn endings(w: &World, automation: AutomationId) -> Vec<(String, Option<String>)> {
+    let runs = w.runs(automation).await.into_iter();
+    let mut endings: Vec<_> = runs.map(|r| (r.status, r.error_code)).collect();
+    endings.sort();
+    endings
 }
 
 both_engines! {
@@ -241,6 +252,26 @@ both_engines! {
         for (a, _) in &ids {
             w.run_with(*a, "waiting").await;
         }
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_8_5_a_pending_run_whose_version_does_not_compile_any_more_fails_and_keeps_nobody_from_their_turn(db: TestDb) {
+        let w = World::new(&db).await;
+        let text = "name: test\nmode: queued\nmax_runs: 5\ntriggers: [{event: world.pinged}]\nactions: [{delay: {seconds: 60}}, {action: world.call, config: {name: old}}]";
+        let a = w.automation(text.trim_start_matches("name: test\n")).await;
+        w.ping(Some("k"), 1).await;
+        w.run_with(a, "waiting").await;
+        w.ping(Some("k"), 2).await;
+        w.run_with(a, "pending").await;
+        let change = AutomationChange { definition: Some(Source::Text(text.replace("name: old", "name: new"))), ..Default::default() };
+        w.engine.automations().update(a, None, change, &Actor::system()).await.unwrap();
+        w.ping(Some("k"), 3).await;
+        eventually(async || endings(&w, a).await.len() == 3, "three runs").await;
+        db.db().sql(SPOIL).execute().await.unwrap();
+        let w = restart(w, &db).await;
+        let failed = ("failed".to_owned(), Some("state_missing".to_owned()));
+        let wanted = [failed.clone(), failed, ("waiting".to_owned(), None)];
+        advance_until(&w.clock, Duration::from_secs(5), async || endings(&w, a).await == wanted, "two fail, the third has its turn").await;
         w.node.shutdown().await;
     }
 
