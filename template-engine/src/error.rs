@@ -74,6 +74,8 @@ pub enum Detail {
     NodeCount,
     /// See [`Limits::output_bytes`](crate::Limits::output_bytes).
     OutputSize,
+    /// See [`Limits::work_bytes`](crate::Limits::work_bytes).
+    Work,
     /// See [`Limits::value_depth`](crate::Limits::value_depth).
     ValueDepth,
 }
@@ -96,6 +98,7 @@ impl Detail {
             Detail::NestingDepth => "nesting_depth",
             Detail::NodeCount => "node_count",
             Detail::OutputSize => "output_size",
+            Detail::Work => "work",
             Detail::ValueDepth => "value_depth",
         }
     }
@@ -116,6 +119,7 @@ impl Detail {
             | Detail::NestingDepth
             | Detail::NodeCount
             | Detail::OutputSize
+            | Detail::Work
             | Detail::ValueDepth => Kind::Limit,
         }
     }

@@ -21,6 +21,9 @@ pub struct Limits {
     pub nodes: usize,
     /// Bytes of text produced by one render, by one filter call or by one `+`. Detail `output_size`.
     pub output_bytes: usize,
+    /// Bytes that one run reads and produces in filters, comparisons and `+`. Detail `work`. Without it a chain of filters
+    /// over a long text is minutes of work within all the other bounds.
+    pub work_bytes: usize,
     /// Nesting of a value being turned into text. Detail `value_depth`. Values above [`Limits::MAX_VALUE_DEPTH`] count
     /// as that.
     pub value_depth: usize,
@@ -37,6 +40,7 @@ impl Limits {
         nesting: 128,
         nodes: 10_000,
         output_bytes: 1 << 20,
+        work_bytes: 64 << 20,
         value_depth: 128,
     };
 
@@ -44,6 +48,7 @@ impl Limits {
     pub(crate) fn output(&self) -> OutputLimits {
         OutputLimits {
             bytes: self.output_bytes,
+            work: self.work_bytes,
             depth: self.value_depth.min(Self::MAX_VALUE_DEPTH),
         }
     }
@@ -59,6 +64,7 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutputLimits {
     pub bytes: usize,
+    pub work: usize,
     pub depth: usize,
 }
 

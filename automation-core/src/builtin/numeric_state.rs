@@ -20,7 +20,7 @@ const HOOK: &str = "healthcheck.check.completed";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NumericStateConfig {
     /// `latencyMs`, or `<entry id>.<field>` of the check's collectors (`collectors.` may stand in
-    /// front).
+    /// front). An entry without an id of its own has its collector's: `healthcheck-http.request.statusCode`.
     #[schemars(length(min = 1))]
     pub field: String,
     /// The value must be greater.
@@ -111,8 +111,14 @@ fn measured<'p>(payload: &'p Value, field: &str) -> Option<&'p Value> {
         return payload.get("latencyMs");
     }
     let path = field.strip_prefix("collectors.").unwrap_or(field);
-    path.split('.')
-        .try_fold(payload.get("result")?, |v, key| v.get(key))
+    let entries = payload.get("result")?.as_object()?;
+    // Ids of entries have dots in them, as those of collectors do; the longest that fits is meant.
+    let of_entry = entries.iter().filter_map(|(id, entry)| {
+        let rest = path.strip_prefix(id.as_str())?.strip_prefix('.')?;
+        Some((id.len(), entry, rest))
+    });
+    let (_, entry, rest) = of_entry.max_by_key(|(length, ..)| *length)?;
+    rest.split('.').try_fold(entry, |v, key| v.get(key))
 }
 
 fn check(config: &Value) -> Vec<ConfigIssue> {
@@ -260,5 +266,28 @@ mod tests {
             None,
         );
         fires(payload, json!({"field": "gpu.load", "below": 8}), None);
+    }
+
+    #[test]
+    fn healthcheck_16_2_the_id_of_an_entry_may_have_dots() {
+        let payload = json!({"result": {
+            "http": {"request": {"statusCode": 1}},
+            "http.request": {"statusCode": 200},
+            "http.request.slow": {"ms": 9},
+        }});
+        for (field, value) in [
+            ("http.request.statusCode", 200),
+            ("collectors.http.request.statusCode", 200),
+            ("http.request.slow.ms", 9),
+        ] {
+            fires(
+                payload.clone(),
+                json!({"field": field, "above": 0}),
+                Some(json!({"field": field, "value": value})),
+            );
+        }
+        for nothing in ["http.request", "http.requeststatusCode", "http.request.ms"] {
+            fires(payload.clone(), json!({"field": nothing, "above": 0}), None);
+        }
     }
 }

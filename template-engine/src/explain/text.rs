@@ -3,7 +3,7 @@
 use crate::compare::{finite_number, push_number};
 use crate::condition::within;
 use crate::json::write_value;
-use crate::limits::OutputLimits;
+use crate::limits::{Limits, OutputLimits};
 use crate::span::Span;
 use crate::value::{Number, Value};
 
@@ -14,6 +14,7 @@ const SOURCE_CHARS: usize = 200;
 /// Bytes of a document that are written before it is cut.
 const WRITTEN: OutputLimits = OutputLimits {
     bytes: 4096,
+    work: Limits::DEFAULT.work_bytes,
     depth: 64,
 };
 

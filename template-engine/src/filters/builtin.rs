@@ -151,6 +151,16 @@ impl Builtin {
         BUILTINS[self as usize].name
     }
 
+    /// Whether it looks at the whole of a value, not only at its kind or its size.
+    #[inline]
+    pub fn reads_all(self, value: &Value<'_>) -> bool {
+        match self {
+            Builtin::Default | Builtin::Not => false,
+            Builtin::Length => matches!(value, Value::String(_)),
+            _ => true,
+        }
+    }
+
     /// Applies the filter (template §8). Missing arguments are Undefined.
     pub fn call<'v>(
         self,

@@ -21,9 +21,11 @@ use crate::view::View;
 
 mod operand;
 mod operators;
+mod work;
 
 use operand::{Made, Slot};
 use operators::{factor, finite};
+use work::weight;
 
 /// Programs that hold at most this many operands at once run without allocating a stack; nearly all do.
 const INLINE: usize = 8;
@@ -71,6 +73,7 @@ fn run_from<'v>(
         env,
         out,
         made: Made::default(),
+        spent: 0,
     };
     let slot = Slot::View(first.unwrap_or(View::Undefined));
     let held = usize::from(first.is_some());
@@ -145,6 +148,8 @@ struct Machine<'v, 'r> {
     env: &'r Env<'r>,
     out: &'r mut String,
     made: Made<'v>,
+    /// Bytes read and produced so far.
+    spent: usize,
 }
 
 impl<'v> Machine<'v, '_> {
@@ -291,8 +296,15 @@ impl<'v> Machine<'v, '_> {
                     }
                 }
                 let value = self.take(stack[first - 1]);
+                if filter.reads_all(&value) {
+                    let args = taken.iter().map(|arg| weight(arg.view())).sum::<usize>();
+                    self.spend(weight(value.view()) + args, instr.span)?;
+                }
                 let result = filter.call(value, taken, self.env.now, self.program.limits);
                 let result = result.map_err(|overflow| self.overflow(overflow, instr.span))?;
+                if let Value::String(Cow::Owned(made)) = &result {
+                    self.spend(made.len(), instr.span)?;
+                }
                 stack[first - 1] = self.keep(result);
                 Ok(first)
             }
@@ -405,6 +417,7 @@ impl<'v> Machine<'v, '_> {
                 // What a filter made is about to go; the part asked for is copied out of it.
                 let part = member_of(self.view(object), key).to_value().into_owned();
                 self.take(object);
+                self.spend(weight(part.view()), span)?;
                 return Ok(self.keep(part));
             }
         };
@@ -435,6 +448,7 @@ impl<'v> Machine<'v, '_> {
         match self.take(index) {
             Value::Undefined | Value::Null => self.member(object, "", span),
             index => {
+                self.spend(weight(index.view()), span)?;
                 let key = text_within(index.view(), self.program.limits.depth);
                 let key = key.map_err(|overflow| self.overflow(overflow, span))?;
                 self.member(object, &key, span)
@@ -444,19 +458,24 @@ impl<'v> Machine<'v, '_> {
 
     /// Calls a plugin's filter.
     fn call(
-        &self,
+        &mut self,
         name: &str,
         value: &Value<'v>,
         args: &[Value<'v>],
         span: Span,
     ) -> Result<Value<'v>, Error> {
+        let read: usize = args.iter().chain([value]).map(|v| weight(v.view())).sum();
+        self.spend(read, span)?;
         let env = FilterEnv { now: self.env.now };
         match self.env.filters.call(name, value, args, &env) {
             None => Err(self.unknown_filter(name, span)),
             Some(Ok(Value::String(s))) if s.len() > self.program.limits.bytes => {
                 Err(self.overflow(Overflow::Size, span))
             }
-            Some(Ok(value)) => Ok(value),
+            Some(Ok(value)) => {
+                self.spend(weight(value.view()), span)?;
+                Ok(value)
+            }
             Some(Err(failure)) => {
                 let message = format!("Filter `{name}` failed: {}", failure.0);
                 Err(self.error(Detail::Filter, message, span).named(name))

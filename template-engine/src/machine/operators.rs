@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Machine;
 use super::operand::Slot;
+use super::work::weight;
 use crate::code::Binary;
 use crate::compare::{are_equal, number_of, order_of, text_within};
 use crate::error::Error;
@@ -24,6 +25,14 @@ impl<'v> Machine<'v, '_> {
         span: Span,
     ) -> Result<Slot<'v>, Error> {
         use std::cmp::Ordering::{Equal, Greater, Less};
+        let mut read = weight(self.view(right));
+        // A chain of `+` grows its first text where it is.
+        if operator != Binary::Add || matches!(left, Slot::View(_)) {
+            read += weight(self.view(left));
+        }
+        if read > 0 {
+            self.spend(read, span)?;
+        }
         let (a, b) = (self.view(left), self.view(right));
         let holds = match operator {
             Binary::Equal => are_equal(a, b),

@@ -142,6 +142,71 @@ fn template_12_sizes_are_bounded() {
     );
 }
 
+#[test]
+fn the_work_of_one_run_is_bounded_however_the_pieces_stay_within_the_other_limits() {
+    let scope =
+        json!({"s": "x".repeat(20), "l": ["x".repeat(20)], "o": {"k": "x".repeat(20)}, "n": 7});
+    let few = Limits {
+        work_bytes: 300,
+        ..Limits::default()
+    };
+    let filters = Filters::default();
+    let env = env_at(&filters, NOW);
+    let run = |source: &str| {
+        let expression = Expression::parse_with(source, &few).unwrap();
+        expression
+            .evaluate(&scope, &env)
+            .map(|_| ())
+            .map_err(|e| place(&e))
+    };
+    let too_much = Err("work 1:1".to_owned());
+    for piece in [" | replace('', '')", " | upper", " | trim"] {
+        assert_eq!(run(&format!("s{}", piece.repeat(5))), Ok(()), "{piece}");
+        assert_eq!(run(&format!("s{}", piece.repeat(20))), too_much, "{piece}");
+    }
+    for piece in [
+        "s == n",
+        "l == n",
+        "l == l",
+        "o == o",
+        "s < n",
+        "s * n",
+        "o[l]",
+        "(l | join)",
+        "(o | json)",
+    ] {
+        let all = |n: usize| vec![format!("({piece} ? '' : '')"); n].join(" + ");
+        assert_eq!(run(&all(3)), Ok(()), "{piece}");
+        assert!(
+            run(&all(40)).is_err_and(|at| at.starts_with("work 1:")),
+            "{piece}"
+        );
+    }
+    // What only looks at the size or the kind is free, and a chain of `+` pays for each piece once.
+    for free in [
+        "(l | length)",
+        "((o | default(1)) ? 1 : 2)",
+        "(s | not)",
+        "(s ? 1 : 2)",
+    ] {
+        assert_eq!(run(&vec![free; 40].join(" + ")), Ok(()), "{free}");
+    }
+    assert_eq!(run(&vec!["'abcde'"; 50].join(" + ")), Ok(()));
+    assert!(run(&vec!["'abcde'"; 70].join(" + ")).is_err());
+}
+
+#[test]
+fn by_default_a_long_chain_of_filters_over_a_long_text_is_no_hang() {
+    let source = format!(
+        "s{}",
+        " | replace('a', 'b') | replace('b', 'a')".repeat(1000)
+    );
+    let error = try_eval(&source, &json!({"s": "a".repeat(250_000)})).unwrap_err();
+    assert_eq!((error.kind, error.detail), (Kind::Limit, Detail::Work));
+    let short = format!("s{}", " | replace('a', 'b') | replace('b', 'a')".repeat(50));
+    assert!(try_eval(&short, &json!({"s": "a".repeat(250_000)})).is_ok());
+}
+
 fn nested(depth: usize) -> Json {
     (0..depth).fold(json!(7), |inner, _| json!([inner]))
 }
