@@ -74,7 +74,8 @@ pub enum RegistryError {
         /// The qualified id.
         id: String,
     },
-    /// The config's migration chain is broken.
+    /// The config's migration chain is broken, or an annotation of its schema is wrong
+    /// (`plugins §8.1.1`).
     #[error("{what} {id}: {source}")]
     Config {
         /// What.
@@ -182,14 +183,14 @@ trait Entry: Sized {
 }
 impl Entry for TriggerDef {
     fn add_to(self, to: &Registries, owner: &PluginId) -> Result<(), BoxError> {
-        check_chain("trigger", owner, &self.id, self.config.as_ref())?;
+        check_config("trigger", owner, &self.id, self.config.as_ref())?;
         let id = self.id.clone();
         Ok(to.triggers.add("trigger", owner, &id, self)?)
     }
 }
 impl Entry for ActionDef {
     fn add_to(self, to: &Registries, owner: &PluginId) -> Result<(), BoxError> {
-        check_chain("action", owner, &self.id, Some(&self.config))?;
+        check_config("action", owner, &self.id, Some(&self.config))?;
         for local in self.produces.iter().chain(&self.consumes) {
             if local.contains('.') {
                 return Err(RegistryError::BadId {
@@ -238,13 +239,13 @@ impl Entry for StarterDef {
         Ok(())
     }
 }
-fn check_chain(
+fn check_config(
     what: &'static str,
     owner: &PluginId,
     id: &str,
     config: Option<&plugin_api::config::ConfigSchema>,
 ) -> Result<(), RegistryError> {
-    match config.map(|c| c.check_chain()) {
+    match config.map(|c| c.check()) {
         Some(Err(source)) => Err(RegistryError::Config {
             what,
             id: owner.qualify(id),

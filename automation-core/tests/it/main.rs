@@ -7,6 +7,7 @@ mod definition;
 mod guards;
 mod positions;
 mod properties;
+mod registry;
 mod rendering;
 mod scope;
 mod seeds;

@@ -45,7 +45,7 @@ pub(super) fn explained(error: BootError, settings: &Settings, is_new: bool) -> 
         std::fs::remove_file(file(settings)).ok();
     }
     anyhow!(
-        "{mismatch}. All nodes of a database use one key: copy the file config-key from the data folder of a node that works over {}, or set {VARIABLE} to the same value everywhere. If that key is lost, `signalbox key --replace` takes this node's instead; secrets stored with the lost one must then be entered again",
+        "{mismatch}. All nodes of a database use one key: copy the file config-key from the data folder of a node that works over {}, or set {VARIABLE} to the same value everywhere. If that key is lost, `signalbox key --replace` takes this node's instead; a config with secrets stored with the lost one must then be saved once with all its secrets entered again",
         file(settings).display()
     )
 }

@@ -10,7 +10,8 @@
 use super::ConfigError;
 use serde_json::{Map, Value};
 
-/// What a field is marked as. Each of them is kept out of template rendering (`template §14.1`).
+/// What a field is marked as, the strictest first. Each of them is kept out of template rendering
+/// (`template §14.1`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mark {
     /// `x-secret`: encrypted at rest, removed from reads.
@@ -103,7 +104,8 @@ fn walk(
     for schema in schemas {
         collect_layers(root, schema, Some(value), &mut layers);
     }
-    if let Some(mark) = layers.iter().find_map(|l| mark_of(l)) {
+    // A field may have one mark and what its `$ref` names another: a secret stays a secret.
+    if let Some(mark) = layers.iter().filter_map(|l| mark_of(l)).min() {
         found.push(Marked {
             path: path.clone(),
             mark,

@@ -166,8 +166,10 @@ impl ConfigSchema {
         super::annotations::check(&self.schema)
     }
 
-    /// Runs the steps from `version` to the current one.
+    /// Runs the steps from `version` to the current one. A broken chain is an error here too: not every
+    /// schema is registered anywhere, and a step left out unseen would spoil the data.
     pub fn migrate(&self, version: u32, mut data: Value) -> Result<Value, ConfigError> {
+        self.check_chain()?;
         if version > self.version {
             return Err(ConfigError::Newer {
                 found: version,

@@ -3,7 +3,9 @@
 //!
 //! A stored row never holds a secret in the clear, at whatever depth: what is a secret is told by one
 //! walker over the schema ([`plugin_api::config::annotations`]). A blank or absent secret in a write
-//! keeps the stored one; list elements are matched by their `id` or `name`, else by position.
+//! keeps the stored one where the new value has a secret too; list elements are matched by their `id`
+//! or `name`, else by their other fields, so that no secret moves to what it was not entered for. Only
+//! what is kept is decrypted: after the key was lost, a write that enters every secret anew goes through.
 
 pub mod claim;
 mod keep;

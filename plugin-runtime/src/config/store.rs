@@ -8,7 +8,7 @@ use plugin_api::{
     Clock, Db, Doc, PluginId, Ts, Tx,
     config::{
         ConfigError, ConfigSchema, ConfigStore, Redacted, StoredConfig,
-        annotations::{Mark, locate},
+        annotations::{FieldPath, Mark, locate},
     },
     core::{CONFIG_UPDATED, ConfigUpdated},
     db::Sql,
@@ -81,26 +81,51 @@ impl SqlConfigStore {
         f: impl Fn(&ConfigKey, &str) -> Result<String, String>,
     ) -> Result<(), ConfigError> {
         for field in locate(schema, data) {
-            if field.mark != Mark::Secret {
-                continue;
+            if field.mark == Mark::Secret {
+                self.convert_at(&field.path, data, &f)?;
             }
-            match field.path.get_mut(data) {
-                Some(Value::String(text)) if !text.is_empty() => {
-                    let key = self.key(&field.path)?;
-                    *text = f(key, text).map_err(|reason| ConfigError::Secret {
-                        path: field.path.to_string(),
-                        reason,
-                    })?;
-                }
-                // Only a string can be encrypted; anything else would be stored in the clear.
-                Some(Value::Null | Value::String(_)) | None => {}
-                Some(_) => {
-                    return Err(ConfigError::Secret {
-                        path: field.path.to_string(),
-                        reason: "only a string can be a secret".into(),
-                    });
-                }
+        }
+        Ok(())
+    }
+
+    fn convert_at(
+        &self,
+        path: &FieldPath,
+        data: &mut Value,
+        f: impl Fn(&ConfigKey, &str) -> Result<String, String>,
+    ) -> Result<(), ConfigError> {
+        let failed = |reason| ConfigError::Secret {
+            path: path.to_string(),
+            reason,
+        };
+        match path.get_mut(data) {
+            Some(Value::String(text)) if !text.is_empty() => {
+                *text = f(self.key(path)?, text).map_err(failed)?;
+                Ok(())
             }
+            Some(Value::Null | Value::String(_)) | None => Ok(()),
+            // Only a string can be encrypted; anything else would be stored in the clear.
+            Some(_) => Err(failed("only a string can be a secret".into())),
+        }
+    }
+
+    /// Fills the blank secrets of a write from the stored record. No other secret of that is
+    /// decrypted, so that a write can enter anew what was lost with its key.
+    fn keep(
+        &self,
+        row: &str,
+        schema: &Value,
+        stored: &Value,
+        data: &mut Value,
+    ) -> Result<(), ConfigError> {
+        for path in keep_blank(schema, stored, data) {
+            let decrypt = |key: &ConfigKey, text: &str| {
+                let plain = key.decrypt(row, text);
+                plain.map_err(|why| {
+                    format!("it was left blank, but the stored one cannot be kept ({why}): enter it again")
+                })
+            };
+            self.convert_at(&path, data, decrypt)?;
         }
         Ok(())
     }
@@ -130,7 +155,8 @@ impl SqlConfigStore {
         schema: &ConfigSchema,
         mut data: Value,
     ) -> Result<(), ConfigError> {
-        tx.lock(&format!("core.config:{}", row(plugin, id))).await?;
+        let row = row(plugin, id);
+        tx.lock(&format!("core.config:{row}")).await?;
         let stored: Option<Record> = tx
             .sql(GET)
             .bind(plugin.as_str().to_owned())
@@ -141,11 +167,9 @@ impl SqlConfigStore {
         let (mut migrated_at, mut original_version) = (None, None);
         if let Some(stored) = stored {
             (migrated_at, original_version) = (stored.migrated_at, stored.original_version);
-            let old = self.decrypted(plugin, id, schema, stored.data)?;
-            keep_blank(&schema.schema, &old, &mut data);
+            self.keep(&row, &schema.schema, &stored.data, &mut data)?;
         }
         validate(schema, &data)?;
-        let row = row(plugin, id);
         self.convert(&schema.schema, &mut data, |k, t| k.encrypt(&row, t))?;
         tx.sql(SET)
             .bind(plugin.as_str().to_owned())

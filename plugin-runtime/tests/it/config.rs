@@ -107,6 +107,33 @@ both_engines! {
         node.shutdown().await;
     }
 
+    async fn plugins_18_9_a_secret_of_a_variant_goes_with_the_variant(db: TestDb) {
+        #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(tag = "type")]
+        enum Auth {
+            Basic { user: String, #[schemars(extend("x-secret" = true))] password: String },
+            Bearer { #[schemars(extend("x-secret" = true))] token: String },
+        }
+        #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        struct Endpoint { auth: Auth }
+        let node = Kit::new(&db).await.boot().await;
+        let configs = configs(&node).await;
+        let schema = ConfigSchema::of::<Endpoint>();
+        let basic = Endpoint { auth: Auth::Basic { user: "u".into(), password: "hunter2".into() } };
+        configs.set("main", &schema, &basic).await.unwrap();
+        let bearer = Endpoint { auth: Auth::Bearer { token: "swordfish".into() } };
+        configs.set("main", &schema, &bearer).await.unwrap();
+        let raw: Doc = db.db().sql(RAW).bind("mine".to_owned()).bind("main".to_owned()).one().await.unwrap();
+        let stored: Vec<&String> = raw.0["auth"].as_object().unwrap().keys().collect();
+        assert_eq!(stored, ["type", "token"], "{}", raw.0);
+        assert_eq!(configs.get("main", &schema).await.unwrap(), Some(bearer));
+        assert_eq!(
+            configs.get_redacted("main", &schema).await.unwrap(),
+            Some(Redacted { data: json!({"auth": {"type": "Bearer"}}), secrets_set: vec!["auth.token".into()] })
+        );
+        node.shutdown().await;
+    }
+
     async fn a_stored_config_is_announced_without_its_value(db: TestDb) {
         let heard = Story::default();
         let hears = heard.clone();
@@ -161,8 +188,20 @@ both_engines! {
         let error = configs(&node).await.get::<Settings>("main", &schema).await.unwrap_err();
         assert!(matches!(&error, ConfigError::Secret { .. }), "{error}");
         assert!(!error.to_string().contains("enc:"), "{error}");
-        // Nor does a write over it destroy what the right key could still read.
-        assert!(configs(&node).await.set("main", &schema, &settings()).await.is_err());
+        // A blank keeps nothing that is lost: the error names the field, and the row stays for the right key.
+        let configs = configs(&node).await;
+        let row = async || db.db().sql(RAW).bind("mine".to_owned()).bind("main".to_owned()).one::<Doc>().await.unwrap().0;
+        let before = row().await;
+        let mut blank = settings();
+        blank.logins.reverse();
+        blank.logins[0].password.clear();
+        let error = configs.set("main", &schema, &blank).await.unwrap_err().to_string();
+        assert!(error.contains("logins[0].password") && error.contains("enter it again"), "{error}");
+        assert!(!error.contains("enc:"), "{error}");
+        assert_eq!(row().await, before);
+        // With every secret entered again it goes through.
+        configs.set("main", &schema, &settings()).await.unwrap();
+        assert_eq!(configs.get::<Settings>("main", &schema).await.unwrap(), Some(settings()));
         node.shutdown().await;
     }
 
@@ -256,6 +295,11 @@ fn plugins_19_23_gaps_wrong_steps_and_short_chains_are_found() {
         gap.check(),
         Err(ConfigError::Gap { expected: 1, .. })
     ));
+    // Nor is a step left out unseen when a record is read.
+    assert!(matches!(
+        gap.migrate(1, json!({})),
+        Err(ConfigError::Gap { expected: 1, .. })
+    ));
     let mut jump = chain.clone();
     jump.migrations[1].from = 3;
     assert!(matches!(
@@ -286,6 +330,7 @@ fn plugins_19_25_a_secret_is_found_under_every_wrapper() {
         "$defs": {
             "Inner": {"type": "object", "properties": {"pin": secret}},
             "Wrapped": {"anyOf": [{"$ref": "#/$defs/Inner"}, {"type": "null"}]},
+            "Masked": secret,
             "Node": {"properties": {"pin": secret, "next": {"$ref": "#/$defs/Node"}}},
         },
         "properties": {
@@ -299,6 +344,7 @@ fn plugins_19_25_a_secret_is_found_under_every_wrapper() {
             "env": {"type": "object", "x-secret-env": true},
             "script": {"type": "string", "x-editor-types": ["shell"]},
             "text": {"type": "string", "x-editor-types": ["markdown"]},
+            "masked": {"$ref": "#/$defs/Masked", "x-editor-types": ["shell"]},
         },
     });
     annotations::check(&schema).unwrap();
@@ -326,6 +372,8 @@ fn plugins_19_25_a_secret_is_found_under_every_wrapper() {
         find(json!({"env": {"A": "b"}, "script": "x", "text": "y"})),
         ["env SecretEnv", "script Code"]
     );
+    // Of two marks the stricter counts.
+    assert_eq!(find(json!({"masked": "x"})), ["masked Secret"]);
 }
 
 #[test]
