@@ -172,15 +172,16 @@ impl Migrator {
         let mut report = Report::default();
         let lines = self.checked(owner).await?;
         let pending = lines.iter().filter(|l| l.state == State::Pending);
-        for number in pending.map(|l| l.number).collect::<Vec<_>>() {
+        let pending: Vec<u32> = pending.map(|l| l.number).collect();
+        for &number in &pending {
             let migration = &owner.migrations[number as usize - 1];
             if self.apply(owner, migration).await? {
                 tracing::info!(owner = %owner.name, number, name = migration.name, "Migration applied.");
                 report.applied += 1;
             }
         }
-        // Another node may have applied migrations meanwhile; theirs must be ours.
-        if report.applied > 0 {
+        // Another node may have applied some of them meanwhile, or all; theirs must be ours.
+        if !pending.is_empty() {
             self.checked(owner).await?;
         }
         Ok(report)

@@ -51,10 +51,14 @@ pub async fn timeout<F: Future>(
     }
 }
 
+/// How long a sleep trusts the machine's timer, which stands still while the machine is suspended
+/// and knows nothing of a clock that is set.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
 /// The machine's clock plus an offset. On a cluster the offset is kept equal to "database clock
 /// minus ours", so that the clocks of nodes are never compared with persisted instants.
 pub struct SystemClock {
-    offset_ms: AtomicI64,
+    offset_ms: Arc<AtomicI64>,
     start: std::time::Instant,
     v7: Mutex<uuid::ContextV7>,
 }
@@ -67,7 +71,7 @@ impl SystemClock {
     /// A clock with offset zero.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            offset_ms: AtomicI64::new(0),
+            offset_ms: Arc::default(),
             start: std::time::Instant::now(),
             v7: Mutex::new(uuid::ContextV7::new()),
         })
@@ -80,8 +84,23 @@ impl SystemClock {
     pub fn offset_ms(&self) -> i64 {
         self.offset_ms.load(Ordering::Relaxed)
     }
-    fn machine_ms() -> i64 {
-        jiff::Timestamp::now().as_millisecond()
+    fn with_offset(offset_ms: &AtomicI64) -> Ts {
+        let machine = jiff::Timestamp::now().as_millisecond();
+        Ts::from_millis(machine + offset_ms.load(Ordering::Relaxed))
+    }
+    /// Sleeps until the clock, looked at so often, has reached `at`.
+    fn sleep_looking(&self, at: Ts, every: Duration) -> Sleep {
+        let offset_ms = self.offset_ms.clone();
+        Box::pin(async move {
+            loop {
+                let now = Self::with_offset(&offset_ms);
+                let left = at.millis().saturating_sub(now.millis());
+                if left <= 0 {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(left as u64).min(every)).await;
+            }
+        })
     }
 }
 
@@ -91,11 +110,15 @@ impl SystemClock {
 )]
 impl Clock for SystemClock {
     fn now(&self) -> Ts {
-        Ts::from_millis(Self::machine_ms() + self.offset_ms.load(Ordering::Relaxed))
+        Self::with_offset(&self.offset_ms)
     }
     fn sleep_until(&self, at: Ts) -> Sleep {
-        let left = at.millis().saturating_sub(self.now().millis()).max(0);
-        Box::pin(tokio::time::sleep(Duration::from_millis(left as u64)))
+        self.sleep_looking(at, LOOK_EVERY)
+    }
+    /// A duration is no matter of the wall clock: a time limit neither ends early nor lasts for an
+    /// hour when that is set.
+    fn sleep(&self, d: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(d))
     }
     fn new_uuid(&self) -> uuid::Uuid {
         let ms = self.now().millis().max(0) as u64;
@@ -108,5 +131,39 @@ impl Clock for SystemClock {
     }
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_sleep_ends_when_the_clock_is_set_past_its_instant() {
+        let clock = SystemClock::new();
+        let at = clock.now().plus_millis(HOUR_MS);
+        let mut sleep = clock.sleep_looking(at, Duration::from_millis(1));
+        assert!(futures::poll!(&mut sleep).is_pending());
+        clock.set_offset_ms(HOUR_MS);
+        timeout(&*clock, LIMIT, sleep).await.expect("it ends");
+        assert!(clock.now() >= at);
+    }
+
+    #[tokio::test]
+    async fn a_time_limit_does_not_last_longer_when_the_clock_is_set_back() {
+        let clock = SystemClock::new();
+        let limited = timeout(
+            &*clock,
+            Duration::from_millis(5),
+            std::future::pending::<()>(),
+        );
+        let mut limited = std::pin::pin!(limited);
+        assert!(futures::poll!(&mut limited).is_pending());
+        clock.set_offset_ms(-HOUR_MS);
+        let ended = timeout(&*SystemClock::new(), LIMIT, limited).await;
+        assert!(ended.expect("it ends").is_err());
     }
 }

@@ -8,6 +8,12 @@ use std::sync::Arc;
 pub trait Hints: Send + Sync {
     /// Wakes this process's listeners of a topic, and, coalesced, those of other nodes.
     fn notify(&self, topic: &str);
+    /// Wakes this process's listeners of a topic, when a hint of another node may have been lost.
+    fn wake(&self, topic: &str) {
+        self.notify(topic);
+    }
+    /// As [`Hints::wake`], for every topic; nothing to do where no other node is.
+    fn wake_all(&self) {}
     /// A listener; it starts woken, so that the first wait returns at once.
     fn listen(&self, topic: &str) -> HintListener;
 }

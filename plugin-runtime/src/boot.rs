@@ -7,8 +7,13 @@
 //! ```
 
 use crate::{
-    BootError, Builder, ConfigKey, Runtime, builder::Parts, clock_sync, config::claim, host::Host,
-    order, runtime::Booted,
+    BootError, Builder, ConfigKey, Runtime,
+    builder::Parts,
+    clock_sync,
+    config::claim,
+    host::{Host, guarded, guarded_async},
+    order,
+    runtime::Booted,
 };
 use migrations::{Migrator, Owner};
 use plugin_api::{
@@ -80,8 +85,7 @@ async fn phases(
     announce_access_rules(&host, &runtime.plugins);
     for Booted { id, plugin } in &runtime.plugins {
         let ctx = ReadyCtx::new(host.clone(), id.clone());
-        plugin
-            .after_plugins_ready(&ctx)
+        guarded_async(plugin.after_plugins_ready(&ctx))
             .await
             .map_err(|source| BootError::Ready {
                 plugin: id.clone(),
@@ -130,9 +134,8 @@ fn register(host: &Arc<Host>, plugins: Vec<Box<dyn Plugin>>) -> Result<Vec<Boote
     for plugin in plugins {
         let id = plugin.metadata().id;
         let mut env = RegisterEnv::new(&kernel, id.clone());
-        let plugin = plugin
-            .register(&mut env)
-            .map_err(|source| BootError::Register {
+        let plugin =
+            guarded(|| plugin.register(&mut env)).map_err(|source| BootError::Register {
                 plugin: id.clone(),
                 source,
             })?;
@@ -187,7 +190,7 @@ async fn sync_clock(runtime: &mut Runtime) -> Result<(), BootError> {
 
 async fn migrate(host: &Host, migrator: &Migrator, id: &PluginId) -> Result<(), BootError> {
     let list = {
-        let declared = host.declared.lock().expect("declarations");
+        let declared = host.declared();
         declared.migrations.get(id).copied()
     };
     let Some(list) = list else {
@@ -205,10 +208,12 @@ async fn migrate(host: &Host, migrator: &Migrator, id: &PluginId) -> Result<(), 
 
 async fn init(host: &Arc<Host>, id: &PluginId, plugin: &dyn Registered) -> Result<(), BootError> {
     let ctx = InitCtx::new(host.clone(), id.clone());
-    plugin.init(&ctx).await.map_err(|source| BootError::Init {
-        plugin: id.clone(),
-        source,
-    })?;
+    guarded_async(plugin.init(&ctx))
+        .await
+        .map_err(|source| BootError::Init {
+            plugin: id.clone(),
+            source,
+        })?;
     if let Some(service) = host.services.missing(id).first() {
         return Err(BootError::NotProvided {
             plugin: id.clone(),
@@ -218,7 +223,7 @@ async fn init(host: &Arc<Host>, id: &PluginId, plugin: &dyn Registered) -> Resul
     let event = BootEvent::PluginInitialized { plugin: id.clone() };
     for (by, observer) in observers(host) {
         // Half-wired state must not run: the first failure halts the boot.
-        observer(&event).map_err(|source| BootError::Observer {
+        guarded(|| observer(&event)).map_err(|source| BootError::Observer {
             plugin: id.clone(),
             observer: by,
             source,
@@ -228,11 +233,7 @@ async fn init(host: &Arc<Host>, id: &PluginId, plugin: &dyn Registered) -> Resul
 }
 
 fn observers(host: &Host) -> Vec<(PluginId, BootObserver)> {
-    host.declared
-        .lock()
-        .expect("declarations")
-        .observers
-        .clone()
+    host.declared().observers.clone()
 }
 
 /// Failing observers cost only themselves: consumers can ask for all rules later.
@@ -253,7 +254,7 @@ fn announce_access_rules(host: &Host, plugins: &[Booted]) {
             rules,
         };
         for (by, observer) in observers(host) {
-            if let Err(error) = observer(&event) {
+            if let Err(error) = guarded(|| observer(&event)) {
                 failed += 1;
                 tracing::error!(observer = %by, plugin = %id, %error, "An observer of core.accessRules.registered failed.");
             }
@@ -271,14 +272,14 @@ async fn start(host: &Host) -> Result<(), BootError> {
     loop {
         // One at a time: a callback may register another.
         let next = {
-            let mut declared = host.declared.lock().expect("declarations");
+            let mut declared = host.declared();
             if declared.started.is_empty() {
                 return Ok(());
             }
             declared.started.remove(0)
         };
         let (plugin, start) = next;
-        start()
+        guarded_async(async { start().await })
             .await
             .map_err(|source| BootError::Started { plugin, source })?;
     }
@@ -286,6 +287,7 @@ async fn start(host: &Host) -> Result<(), BootError> {
 
 impl Runtime {
     fn new(parts: Parts) -> Self {
+        parts.bus.wake_through(parts.host.hints.clone());
         Self {
             host: parts.host,
             bus: parts.bus,

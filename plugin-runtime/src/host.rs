@@ -3,9 +3,11 @@
 #[cfg(feature = "postgres")]
 use crate::locks::PostgresLocks;
 use crate::{
-    locks::MemoryLocks, readiness::Readiness, rules::AccessRules, services::ServiceRegistry,
+    locks::MemoryLocks, queue::panic_text, readiness::Readiness, rules::AccessRules,
+    services::ServiceRegistry,
 };
 use axum::Router;
+use futures::FutureExt;
 use plugin_api::{
     AccessRule, BoxError, Clock, Db, Kernel, Migration, PluginId, StatusBoard,
     config::ConfigStore,
@@ -22,8 +24,11 @@ use plugin_api::{
     signal::Signals,
 };
 use std::{
+    any::Any,
     collections::HashMap,
-    sync::{Arc, Mutex, Weak},
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 /// Locks, of which Postgres keeps one view per plugin.
@@ -68,9 +73,28 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    fn declared(&self) -> std::sync::MutexGuard<'_, Declared> {
-        self.declared.lock().expect("declarations")
+    /// Also after a plugin panicked in a declaration, so that what it and others declared before is
+    /// still cleaned up.
+    pub fn declared(&self) -> MutexGuard<'_, Declared> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Calls a plugin's code; its panic is an error like any other, so that nobody else pays for it.
+pub(crate) fn guarded<T>(code: impl FnOnce() -> Result<T, BoxError>) -> Result<T, BoxError> {
+    catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+/// As [`guarded`], for code that waits.
+pub(crate) async fn guarded_async<T>(
+    code: impl Future<Output = Result<T, BoxError>>,
+) -> Result<T, BoxError> {
+    let result = AssertUnwindSafe(code).catch_unwind().await;
+    result.unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> BoxError {
+    format!("it panicked: {}", panic_text(panic)).into()
 }
 
 impl ServiceLookup for Host {

@@ -8,7 +8,7 @@ use axum::{
     routing::get,
 };
 use plugin_api::{
-    BoxError, Clock, PluginId, Principal, Ts, core,
+    BoxError, Clock, PluginId, Principal, core,
     readiness::{Probe, ProbeDef, ProbeResult},
     timeout,
 };
@@ -24,7 +24,7 @@ use std::{
 /// A probe that takes longer is not ok.
 const LIMIT: Duration = Duration::from_secs(1);
 /// An answer younger than this is given again.
-const FRESH_MS: i64 = 1000;
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Where the process stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +85,9 @@ pub struct Readiness {
     stage: AtomicU8,
     holds: AtomicUsize,
     probes: Mutex<Vec<Arc<Registered>>>,
-    // Held while probing, so that concurrent requests share one round.
-    cache: tokio::sync::Mutex<Option<(Ts, Vec<ProbeReport>)>>,
+    // Held while probing, so that concurrent requests share one round. Its age is no matter of the
+    // wall clock: set back by an hour, that would keep an answer for as long.
+    cache: tokio::sync::Mutex<Option<(Duration, Vec<ProbeReport>)>>,
 }
 
 impl Readiness {
@@ -172,11 +173,11 @@ impl Readiness {
 
     async fn probe_lines(&self) -> Vec<ProbeReport> {
         let mut cache = self.cache.lock().await;
-        let now = self.clock.now();
+        let now = self.clock.monotonic();
         let count = self.probes.lock().expect("probes").len();
         if let Some((at, lines)) = &*cache
             && lines.len() == count
-            && now.millis() - at.millis() < FRESH_MS
+            && now.saturating_sub(*at) < FRESH
         {
             return lines.clone();
         }
@@ -186,7 +187,7 @@ impl Readiness {
             .map(|p| run(self.clock.clone(), p))
             .collect();
         let lines = futures::future::join_all(running).await;
-        *cache = Some((self.clock.now(), lines.clone()));
+        *cache = Some((self.clock.monotonic(), lines.clone()));
         lines
     }
 }

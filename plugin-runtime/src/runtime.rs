@@ -1,6 +1,12 @@
 //! A running host, and how it stops.
 
-use crate::{Readiness, builder::Builder, clock_sync::DbClock, hook::SqlHookBus, host::Host};
+use crate::{
+    Readiness,
+    builder::Builder,
+    clock_sync::DbClock,
+    hook::SqlHookBus,
+    host::{Host, guarded_async},
+};
 use axum::Router;
 use plugin_api::{
     AccessRule, Clock, Db, Kernel, PluginId, Registered, Services, StatusBoard,
@@ -20,6 +26,8 @@ use tokio::task::JoinHandle;
 
 /// All of a plugin's clean-up together.
 const CLEANUP: Duration = Duration::from_secs(10);
+/// All local subscribers of one event of the shutdown together.
+const TELL: Duration = Duration::from_secs(10);
 
 pub(crate) struct Booted {
     pub id: PluginId,
@@ -55,12 +63,12 @@ impl Runtime {
     /// The routes of all plugins under `/api/v1`. Rules are checked against the
     /// [`Principal`](plugin_api::Principal) that the host's middleware puts into the request.
     pub fn router(&self) -> Router {
-        let declared = self.host.declared.lock().expect("declarations");
+        let declared = self.host.declared();
         Router::new().nest("/api/v1", declared.router.clone())
     }
     /// Every route with its plugin and rule.
     pub fn routes(&self) -> Vec<(PluginId, RouteInfo)> {
-        let declared = self.host.declared.lock().expect("declarations");
+        let declared = self.host.declared();
         declared.routes.clone()
     }
     /// Every access rule, the host's own first.
@@ -131,8 +139,11 @@ impl Runtime {
         for task in self.tasks.drain(..) {
             task.abort();
         }
+        // What the clean-ups gave back is of use to other nodes only if they hear of it.
         #[cfg(feature = "postgres")]
-        drop(self.wire.take());
+        if let Some(wire) = self.wire.take() {
+            wire.close().await;
+        }
         let dbs = std::mem::take(&mut *self.host.plugin_dbs.lock().expect("plugin databases"));
         if self.host.clustered {
             // On SQLite they are the main handle.
@@ -145,8 +156,18 @@ impl Runtime {
 
     async fn tell<P: Serialize>(&self, hook: &Hook<P>, payload: &P) {
         let hooks = Hooks::new(self.host.hooks.clone(), CORE);
-        if let Err(error) = hooks.emit_local(hook, payload).await {
-            tracing::warn!(hook = hook.id, %error, "Local subscribers could not be told.");
+        let told = hooks.emit_local(hook, payload);
+        match timeout(&*self.host.clock, TELL, told).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(hook = hook.id, %error, "Local subscribers could not be told.");
+            }
+            Err(_) => {
+                tracing::error!(
+                    hook = hook.id,
+                    "A local subscriber took longer than 10 s and was left."
+                );
+            }
         }
     }
 }
@@ -155,15 +176,15 @@ async fn clean_up(host: &Host, id: &PluginId, plugin: &dyn Registered) {
     loop {
         // The last registered first; taken one by one, so that none is lost to the time limit unseen.
         let next = {
-            let mut declared = host.declared.lock().expect("declarations");
+            let mut declared = host.declared();
             declared.cleanups.get_mut(id).and_then(Vec::pop)
         };
         let Some(cleanup) = next else { break };
-        if let Err(error) = cleanup().await {
+        if let Err(error) = guarded_async(async { cleanup().await }).await {
             tracing::error!(plugin = %id, %error, "A clean-up failed; the others run.");
         }
     }
-    if let Err(error) = plugin.cleanup().await {
+    if let Err(error) = guarded_async(plugin.cleanup()).await {
         tracing::error!(plugin = %id, %error, "A clean-up failed; the others run.");
     }
 }

@@ -17,11 +17,12 @@ use tokio::sync::oneshot;
 pub struct VirtualClock {
     state: Mutex<State>,
     number: u16,
-    start: Ts,
 }
 
 struct State {
     now: Ts,
+    /// Time moved forward since the start; setting the clock back takes none of it away.
+    passed: Duration,
     ids: u64,
     serial: u64,
     sleepers: BTreeMap<(Ts, u64), oneshot::Sender<()>>,
@@ -40,12 +41,12 @@ impl VirtualClock {
         Arc::new(Self {
             state: Mutex::new(State {
                 now,
+                passed: Duration::ZERO,
                 ids: 0,
                 serial: 0,
                 sleepers: BTreeMap::new(),
             }),
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            start: now,
         })
     }
 
@@ -93,16 +94,25 @@ impl VirtualClock {
             match state.sleepers.first_entry() {
                 Some(first) if first.key().0 <= to => {
                     let ((at, _), sleeper) = first.remove_entry();
-                    state.now = state.now.max(at);
+                    let at = state.now.max(at);
+                    state.arrive(at);
                     drop(state);
                     let _ = sleeper.send(());
                 }
                 _ => {
-                    state.now = to;
+                    state.arrive(to);
                     return;
                 }
             }
         }
+    }
+}
+
+impl State {
+    fn arrive(&mut self, at: Ts) {
+        let moved = at.millis() - self.now.millis();
+        self.passed += Duration::from_millis(moved.max(0) as u64);
+        self.now = at;
     }
 }
 
@@ -142,7 +152,6 @@ impl Clock for VirtualClock {
     }
 
     fn monotonic(&self) -> Duration {
-        let passed = self.now().millis() - self.start.millis();
-        Duration::from_millis(passed.max(0) as u64)
+        self.state.lock().expect("clock").passed
     }
 }

@@ -29,7 +29,6 @@ impl Topics {
     }
 
     /// After something may have been missed.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code))]
     pub fn wake_all(&self) {
         let topics = self.0.lock().expect("topics");
         for listener in topics.values().flatten() {
@@ -84,6 +83,12 @@ impl Hints for NodeHints {
         if let Some(outgoing) = &self.outgoing {
             outgoing.hint(topic);
         }
+    }
+    fn wake(&self, topic: &str) {
+        self.topics.wake(topic);
+    }
+    fn wake_all(&self) {
+        self.topics.wake_all();
     }
     fn listen(&self, topic: &str) -> HintListener {
         self.topics.listen(topic)

@@ -2,7 +2,9 @@
 //!
 //! The sender takes whatever has gathered, sends it, then rests for [`REST`], so a busy node costs
 //! the server at most one `NOTIFY` per rest however many hints it gives. The pace belongs to the
-//! network, so it is kept in real time, also under a test's virtual clock.
+//! network, so it is kept in real time, also under a test's virtual clock. Hints that could not be sent
+//! are sent again until they are; who stops says its last words first. What is lost nevertheless, by a
+//! node that dies, is found by the others (see `hook`'s pulse).
 
 use super::Topics;
 use crate::signals::SignalTransport;
@@ -10,12 +12,16 @@ use plugin_api::{
     BoxError, Clock, Db, SystemClock,
     db::{DbError, Sql},
     signal::SentSignal,
+    timeout,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgListener;
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{sync::Notify, task::JoinHandle};
@@ -23,6 +29,8 @@ use tokio::{sync::Notify, task::JoinHandle};
 const REST: Duration = Duration::from_millis(5);
 /// Between attempts to reach a server that is gone.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a stopping node tries to send what is queued.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 const CHANNEL: &str = "signalbox";
 /// Postgres refuses payloads of 8 000 bytes and more.
 const MAX_PAYLOAD: usize = 7800;
@@ -48,6 +56,8 @@ pub(crate) struct Outgoing {
     topics: Mutex<BTreeSet<String>>,
     signals: Mutex<Vec<SentSignal>>,
     wake: Notify,
+    /// What is queued now is the last.
+    ending: AtomicBool,
 }
 
 impl Outgoing {
@@ -60,6 +70,10 @@ impl Outgoing {
     }
     pub fn signal(&self, signal: SentSignal) {
         self.signals.lock().expect("outgoing signals").push(signal);
+        self.wake.notify_one();
+    }
+    fn end(&self) {
+        self.ending.store(true, Ordering::Release);
         self.wake.notify_one();
     }
     fn take(&self) -> (BTreeSet<String>, Vec<SentSignal>) {
@@ -79,14 +93,15 @@ impl SignalTransport for Arc<Outgoing> {
 
 /// The connection of one node to the others.
 pub(crate) struct Wire {
-    tasks: [JoinHandle<()>; 2],
+    outgoing: Arc<Outgoing>,
+    sender: JoinHandle<()>,
+    listener: JoinHandle<()>,
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.sender.abort();
+        self.listener.abort();
     }
 }
 
@@ -100,10 +115,23 @@ impl Wire {
         receive: impl Fn(SentSignal) + Send + Sync + 'static,
     ) -> Self {
         let pools = db.separate(2);
-        let sender = send(pools.clone(), node.to_owned(), outgoing);
+        let sender = send(pools.clone(), node.to_owned(), outgoing.clone());
         let listener = listen(pools, node.to_owned(), topics, receive);
         Self {
-            tasks: [plugin_api::spawn(sender), plugin_api::spawn(listener)],
+            outgoing,
+            sender: plugin_api::spawn(sender),
+            listener: plugin_api::spawn(listener),
+        }
+    }
+
+    /// Sends what is queued and ends.
+    pub async fn close(mut self) {
+        self.outgoing.end();
+        let pace = SystemClock::new();
+        if timeout(&*pace, LAST_WORDS, &mut self.sender).await.is_err() {
+            tracing::warn!(
+                "The last hints could not be sent within 5 s; other nodes look for themselves."
+            );
         }
     }
 }
@@ -112,16 +140,36 @@ async fn send(db: Db, node: String, outgoing: Arc<Outgoing>) {
     let pace = SystemClock::new();
     loop {
         outgoing.wake.notified().await;
-        let (topics, signals) = outgoing.take();
-        for message in messages(&node, topics, signals) {
-            let payload = serde_json::to_string(&message).expect("a message serialises");
-            if let Err(error) = db.sql(NOTIFY).bind(payload).execute().await {
-                // Nothing is lost for good: listeners scan, and clients refetch.
-                tracing::warn!(%error, "Hints and signals could not be sent to other nodes.");
+        // Asked first, so that what was queued before the end is among what is taken.
+        let last = outgoing.ending.load(Ordering::Acquire);
+        let rest = match send_queued(&db, &node, &outgoing).await {
+            Ok(()) => REST,
+            Err(error) => {
+                tracing::warn!(%error, "Hints could not be sent to other nodes, and are sent again; signals are left: clients refetch.");
+                RETRY
             }
+        };
+        if last {
+            return;
         }
-        pace.sleep(REST).await;
+        pace.sleep(rest).await;
     }
+}
+
+/// Sends what has gathered; the topics that could not be sent are queued again.
+async fn send_queued(db: &Db, node: &str, outgoing: &Outgoing) -> Result<(), DbError> {
+    let (topics, signals) = outgoing.take();
+    let mut messages = messages(node, topics, signals).into_iter();
+    while let Some(message) = messages.next() {
+        let payload = serde_json::to_string(&message).expect("a message serialises");
+        if let Err(error) = db.sql(NOTIFY).bind(payload).execute().await {
+            for unsent in std::iter::once(message).chain(messages) {
+                unsent.topics.iter().for_each(|t| outgoing.hint(t));
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// Topics and signals in as few messages as fit.
@@ -143,25 +191,37 @@ fn messages(node: &str, topics: BTreeSet<String>, signals: Vec<SentSignal>) -> V
             put(part);
         }
     };
-    for topic in topics {
-        // Quotes, comma and room for escapes.
-        let size = topic.len() * 2 + 4;
-        part_with(size, &mut |part| {
-            part.topics.insert(topic.clone());
-        });
-    }
-    for signal in signals {
-        let size = serde_json::to_string(&signal).map_or(0, |text| text.len()) + 1;
+    // What the server would refuse must not be tried again for ever.
+    let fits = |what: &'static str, size: usize| {
         if size > most {
             tracing::warn!(
+                what,
                 bytes = size,
-                "A signal is too large to reach clients of other nodes."
+                "A message is too large to reach other nodes."
             );
-        } else {
+        }
+        size <= most
+    };
+    for topic in topics {
+        let size = length(&topic);
+        if fits("hint", size) {
+            part_with(size, &mut |part| {
+                part.topics.insert(topic.clone());
+            });
+        }
+    }
+    for signal in signals {
+        let size = length(&signal);
+        if fits("signal", size) {
             part_with(size, &mut |part| part.signals.push(signal.clone()));
         }
     }
     parts
+}
+
+/// Of a value in a list.
+fn length(value: &impl Serialize) -> usize {
+    serde_json::to_string(value).map_or(0, |text| text.len()) + 1
 }
 
 async fn listen(
@@ -222,6 +282,14 @@ mod tests {
         assert!(sizes.max().unwrap() <= MAX_PAYLOAD);
         let all: BTreeSet<String> = parts.into_iter().flat_map(|m| m.topics).collect();
         assert_eq!(all, topics);
+    }
+
+    #[test]
+    fn a_topic_that_no_message_can_hold_is_left_out() {
+        let topics = BTreeSet::from(["x".repeat(MAX_PAYLOAD), "\u{1}".repeat(2000), "q".into()]);
+        let parts = messages("n", topics, Vec::new());
+        assert_eq!(parts.len(), 1);
+        assert_eq!(parts[0].topics, BTreeSet::from(["q".to_owned()]));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{queue_of, sql};
 use plugin_api::{
     Clock, Db, Doc, Tx,
     db::DbError,
+    fail,
     queue::{NewJob, QueueError, QueueManager},
 };
 use std::sync::{
@@ -11,9 +12,6 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Staged events of a boot that has not opened its barrier within this time are taken over by the
-/// next one that does.
-const DEAD_BOOT_MS: i64 = 3_600_000;
 const BATCH: i64 = 500;
 
 /// Why events could not move on.
@@ -71,18 +69,28 @@ impl Staging {
 
     async fn move_late(&self) {
         if let Err(error) = self.move_on().await {
-            tracing::error!(%error, "An event stored while the barrier opened waits for the next start.");
+            tracing::error!(%error, "An event stored while the barrier opened waits for the next beat of a node, or the next start.");
         }
     }
 
-    /// Hands what was staged to the groups there are now, in order.
+    /// Opens for good, once every group of this boot is there.
+    pub async fn open(&self) -> Result<(), MoveError> {
+        self.move_on().await?;
+        fail::point("hook.opens").await.map_err(DbError::from)?;
+        self.open.store(true, Ordering::Release);
+        // A transaction may have committed since the last look, and seen the barrier closed. One that
+        // this look misses commits after it, hence finds the barrier open and looks itself.
+        self.move_on().await
+    }
+
+    /// Hands what was staged to the groups there are now, in order: by this boot, and by boots that
+    /// died.
     pub async fn move_on(&self) -> Result<(), MoveError> {
         loop {
             let mut tx = self.db.begin().await?;
             let staged: Vec<sql::Staged> = tx
                 .sql(sql::STAGED)
                 .bind(self.node.as_str())
-                .bind(self.clock.now().plus_millis(-DEAD_BOOT_MS))
                 .bind(BATCH)
                 .all()
                 .await?;

@@ -1,8 +1,9 @@
-//! Broadcast groups live with their node (`plugins §6.5`).
+//! What lives with its node: the node's own mark, and its broadcast groups (`plugins §6.5`).
 //!
-//! While a node has any, it says every 20 s that it lives, and removes the groups of nodes that have
-//! been silent for 60 s, with their backlog. Where one process owns the database nobody else can be
-//! alive, so nothing beats: what other processes left behind goes when the barrier opens.
+//! Where nodes share a database, a node says every 20 s that it lives (see [`super::pulse`]); one that
+//! has been silent for 60 s is dead, and its groups go, with their backlog. Where one process owns the
+//! database nobody else can be alive, so nothing beats: what other processes left behind goes when the
+//! barrier opens.
 
 use super::sql;
 use crate::queue::REGISTER_GROUP;
@@ -12,12 +13,11 @@ use plugin_api::{
 };
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
-use tokio::sync::watch;
 
-const BEAT_MS: i64 = 20_000;
-const SILENT_MS: i64 = 60_000;
+/// The queue of a node's own mark, which is kept as a group of no queue.
+const NO_QUEUE: &str = "";
 
 pub(super) struct Broadcasts {
     db: Db,
@@ -25,31 +25,31 @@ pub(super) struct Broadcasts {
     node: String,
     /// (queue, group) of this node.
     groups: Mutex<BTreeSet<(String, String)>>,
-    /// True while the node has groups and is not stopped.
-    beating: watch::Sender<bool>,
 }
 
 impl Broadcasts {
-    pub fn new(db: Db, clock: Arc<dyn Clock>, node: String) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(db: Db, clock: Arc<dyn Clock>, node: String) -> Self {
+        Self {
             db,
             clock,
             node,
             groups: Mutex::default(),
-            beating: watch::Sender::new(false),
-        })
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+        self.groups.lock().expect("no panic while held")
+    }
+
+    /// Marks the node as alive before it stores anything that lives with it.
+    pub async fn arrive(&self) -> Result<(), DbError> {
+        self.join(NO_QUEUE, &self.node).await
     }
 
     /// Registers a group of this node.
-    pub async fn join(self: &Arc<Self>, queue: &str, group: &str) -> Result<(), DbError> {
+    pub async fn join(&self, queue: &str, group: &str) -> Result<(), DbError> {
         self.register(queue, group).await?;
-        {
-            let mut groups = self.groups.lock().expect("no panic while held");
-            groups.insert((queue.to_owned(), group.to_owned()));
-        }
-        if self.db.engine() == Engine::Postgres && !self.beating.send_replace(true) {
-            plugin_api::spawn(self.clone().beat());
-        }
+        self.groups().insert((queue.to_owned(), group.to_owned()));
         Ok(())
     }
 
@@ -63,32 +63,27 @@ impl Broadcasts {
             .bind(now)
             .execute()
             .await?;
-        tx.sql(REGISTER_GROUP)
-            .bind(queue)
-            .bind(group)
-            .bind(now)
-            .execute()
-            .await?;
+        if queue != NO_QUEUE {
+            tx.sql(REGISTER_GROUP)
+                .bind(queue)
+                .bind(group)
+                .bind(now)
+                .execute()
+                .await?;
+        }
         tx.commit().await
     }
 
     /// Removes one group of this node.
     pub async fn leave(&self, queue: &str, group: &str) -> Result<(), DbError> {
-        {
-            let mut groups = self.groups.lock().expect("no panic while held");
-            groups.remove(&(queue.to_owned(), group.to_owned()));
-            if groups.is_empty() {
-                self.beating.send_replace(false);
-            }
-        }
-        self.remove(vec![(queue.to_owned(), group.to_owned())])
-            .await
+        let group = (queue.to_owned(), group.to_owned());
+        self.groups().remove(&group);
+        self.remove(vec![group]).await
     }
 
-    /// Removes every group of this node.
+    /// Removes every group of this node, and its mark.
     pub async fn leave_all(&self) -> Result<(), DbError> {
-        self.beating.send_replace(false);
-        let groups = std::mem::take(&mut *self.groups.lock().expect("no panic while held"));
+        let groups = std::mem::take(&mut *self.groups());
         self.remove(groups.into_iter().collect()).await
     }
 
@@ -120,28 +115,12 @@ impl Broadcasts {
             .bind(self.node.as_str())
             .all()
             .await?;
-        finish(tx, gone).await
+        finish(tx, gone).await.map(drop)
     }
 
-    async fn beat(self: Arc<Self>) {
-        let mut beating = self.beating.subscribe();
-        let mut last = self.clock.now();
-        loop {
-            tokio::select! {
-                () = self.clock.sleep_until(last.plus_millis(BEAT_MS)) => {}
-                _ = beating.wait_for(|b| !b) => return,
-            }
-            // Who was seen since our own last beat is alive, however long this process stood still.
-            let silent_since = last.plus_millis(BEAT_MS - SILENT_MS);
-            last = self.clock.now();
-            if let Err(error) = self.live(last, silent_since).await {
-                tracing::warn!(node = self.node, %error, "The node could not say that it lives; tried again in 20 s.");
-            }
-        }
-    }
-
-    async fn live(&self, now: Ts, silent_since: Ts) -> Result<(), DbError> {
-        let groups = self.groups.lock().expect("no panic while held").clone();
+    /// Says that the node lives, again with all its groups if others have buried it.
+    pub async fn alive(&self, now: Ts) -> Result<(), DbError> {
+        let groups = self.groups().clone();
         let node = self.node.as_str();
         let seen = self
             .db
@@ -159,15 +138,21 @@ impl Broadcasts {
                 self.register(queue, group).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Removes the nodes that have been silent since then; true when there were any.
+    pub async fn bury(&self, silent_since: Ts) -> Result<bool, DbError> {
         let mut tx = self.db.begin().await?;
         let gone: Vec<sql::Expired> = tx.sql(sql::EXPIRE).bind(silent_since).all().await?;
         finish(tx, gone).await
     }
 }
 
-async fn finish(mut tx: Tx, gone: Vec<sql::Expired>) -> Result<(), DbError> {
+async fn finish(mut tx: Tx, gone: Vec<sql::Expired>) -> Result<bool, DbError> {
     if gone.is_empty() {
-        return tx.rollback().await;
+        tx.rollback().await?;
+        return Ok(false);
     }
     let rows: Vec<_> = gone
         .into_iter()
@@ -178,11 +163,12 @@ async fn finish(mut tx: Tx, gone: Vec<sql::Expired>) -> Result<(), DbError> {
         .collect();
     drop_groups(&mut tx, &rows).await?;
     tx.commit().await?;
+    let groups = rows.iter().filter(|g| g.queue.as_str() != NO_QUEUE).count();
     tracing::info!(
-        groups = rows.len(),
-        "Broadcast groups of nodes that are gone were removed."
+        groups,
+        "Nodes that are gone were removed, with their broadcast groups."
     );
-    Ok(())
+    Ok(true)
 }
 
 async fn drop_groups(tx: &mut Tx, rows: &[sql::Group]) -> Result<(), DbError> {

@@ -5,19 +5,22 @@ use super::{
     broadcast::Broadcasts,
     envelope::{self, Deliver},
     local::Local,
+    pulse::Pulse,
     queue_of, store_error,
 };
 use crate::queue::REGISTER_GROUP;
 use async_trait::async_trait;
 use plugin_api::{
-    Actor, Clock, Db, PluginId, Tx,
+    Actor, Clock, Db, Doc, PluginId, Tx,
+    db::DbError,
+    hints::Hints,
     hook::{HookBus, HookError, HookMode, NewEvent, RawHookHandler},
     queue::{Consumer, NewJob, QueueManager, Retries, Subscription, Unsubscribe},
 };
 use serde_json::Value;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard},
 };
 use tokio::sync::RwLock;
 
@@ -36,6 +39,7 @@ struct Core {
     gate: RwLock<()>,
     groups: Mutex<HashMap<String, Member>>,
     broadcasts: Arc<Broadcasts>,
+    pulse: Arc<Pulse>,
     local: Local,
 }
 
@@ -58,26 +62,35 @@ impl SqlHookBus {
         clock: Arc<dyn Clock>,
         node_id: String,
     ) -> Arc<Self> {
-        let staging = Staging {
+        let staging = Arc::new(Staging {
             db: db.clone(),
             clock: clock.clone(),
             queues: queues.clone(),
             node: node_id.clone(),
             open: false.into(),
-        };
+        });
+        let broadcasts = Broadcasts::new(db.clone(), clock.clone(), node_id.clone());
+        let broadcasts = Arc::new(broadcasts);
         Arc::new(Self {
             core: Arc::new(Core {
-                broadcasts: Broadcasts::new(db.clone(), clock.clone(), node_id.clone()),
+                pulse: Pulse::new(broadcasts.clone(), staging.clone()),
+                broadcasts,
                 db,
                 clock,
                 queues,
                 node: node_id,
-                staging: Arc::new(staging),
+                staging,
                 gate: RwLock::new(()),
                 groups: Mutex::default(),
                 local: Local::default(),
             }),
         })
+    }
+
+    /// Where nodes share a database, wakes those whose hints were lost, from now on (see the
+    /// module `pulse`). To be called before the bus is used.
+    pub fn wake_through(&self, hints: Arc<dyn Hints>) {
+        self.core.pulse.hints.set(hints).ok();
     }
 
     /// Opens the barrier: what was emitted before goes, in order, to every group of this boot, and
@@ -86,6 +99,7 @@ impl SqlHookBus {
         let core = &self.core;
         let _gate = core.gate.write().await;
         let all = "hook:*";
+        core.pulse.start().await.map_err(store_error(all))?;
         core.broadcasts
             .bury_predecessors()
             .await
@@ -110,9 +124,7 @@ impl SqlHookBus {
                 running.unsubscribe().await;
             }
         }
-        core.staging.move_on().await.map_err(store_error(all))?;
-        core.staging.open.store(true, Ordering::Release);
-        Ok(())
+        core.staging.open().await.map_err(store_error(all))
     }
 
     /// How many instance-local deliveries failed since the process started.
@@ -123,6 +135,7 @@ impl SqlHookBus {
     /// Leaves: the broadcast groups of this node go, so that nothing is stored for it any more.
     /// Work-queue groups stay.
     pub async fn stop(&self) {
+        self.core.pulse.stop();
         if let Err(error) = self.core.broadcasts.leave_all().await {
             tracing::warn!(node = self.core.node, %error, "The node's broadcast groups could not be removed; others remove them after 60 s.");
         }
@@ -159,6 +172,20 @@ impl Core {
         true
     }
 
+    async fn join(&self, queue: &str, group: &str) -> Result<(), DbError> {
+        self.pulse.start().await?;
+        self.broadcasts.join(queue, group).await
+    }
+
+    /// Stores an event until the barrier opens.
+    async fn stage(&self, tx: Option<&mut Tx>, hook: &str, envelope: Doc) -> Result<(), HookError> {
+        let staged = async {
+            self.pulse.start().await?;
+            self.staging.stage(tx, hook, envelope).await
+        };
+        staged.await.map_err(store_error(hook))
+    }
+
     async fn register(
         self: &Arc<Self>,
         hook: &str,
@@ -169,7 +196,7 @@ impl Core {
         let group = consumer.group.clone();
         let _gate = self.gate.read().await;
         let registered = if broadcast {
-            self.broadcasts.join(&queue, &group).await
+            self.join(&queue, &group).await
         } else {
             self.db
                 .sql(REGISTER_GROUP)
@@ -277,11 +304,7 @@ impl HookBus for SqlHookBus {
                 Some(_) => None,
             };
             if tx.is_some() || !core.staging.is_open() {
-                return core
-                    .staging
-                    .stage(tx, hook, envelope)
-                    .await
-                    .map_err(store_error(hook));
+                return core.stage(tx, hook, envelope).await;
             }
         }
         let (queue, jobs) = (queue_of(hook), vec![NewJob::new(envelope.0)]);
@@ -309,8 +332,7 @@ impl HookBus for SqlHookBus {
         let sealed: Vec<_> = events.into_iter().map(seal).collect();
         if !core.staging.is_open() {
             for envelope in sealed {
-                let staged = core.staging.stage(Some(&mut *tx), hook, envelope);
-                staged.await.map_err(store_error(hook))?;
+                core.stage(Some(&mut *tx), hook, envelope).await?;
             }
             return Ok(());
         }

@@ -7,13 +7,15 @@
 //!
 //! Until the boot barrier opens, subscribing only registers the group, and what is emitted is staged
 //! in `hook_staged`: every group of this boot exists before the first event moves on, so none is
-//! missed (`plugins §3.4`).
+//! missed (`plugins §3.4`). What a boot that died has staged goes with the next one, or with a node that
+//! is up and finds it dead.
 
 mod barrier;
 mod broadcast;
 mod bus;
 mod envelope;
 mod local;
+mod pulse;
 mod sql;
 
 pub use bus::SqlHookBus;

@@ -6,10 +6,11 @@
 use super::{
     decide::{Fate, fate},
     each::panic_text,
-    lane::{Lane, Stop, in_order},
+    lane::{Lane, in_order},
     manager::Counters,
     settle::{Ended, cause},
     sql,
+    stop::Stop,
 };
 use futures::FutureExt;
 use plugin_api::{

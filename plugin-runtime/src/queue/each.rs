@@ -6,9 +6,11 @@
 
 use super::{
     decide::{LEASE_MS, RENEW_MS, exhausted},
-    lane::{Lane, Stop, in_order},
+    lane::{Lane, in_order},
     settle::Ended,
-    sql, topic,
+    sql,
+    stop::Stop,
+    topic,
 };
 use futures::FutureExt;
 use plugin_api::{
@@ -97,7 +99,7 @@ impl EachLane {
         tokio::select! {
             biased;
             Some(e) = self.reports.recv() => self.landed(e),
-            _ = self.lane.stop.changed() => {}
+            Ok(()) = self.lane.stop.changed() => {}
             () = self.lane.hint.wait(), if free => self.look = true,
             () = self.lane.core.clock.sleep_until(until) => {
                 self.look |= self.lane.is_due();
@@ -230,14 +232,15 @@ impl EachLane {
         })
         .abort_handle();
         self.lane.counters.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.flight.insert(
-            seq,
-            Flying {
-                attempt,
-                job_id,
-                task,
-            },
-        );
+        let flying = Flying {
+            attempt,
+            job_id,
+            task,
+        };
+        // A lease of ours may have run out, and the job have come back to us before we noticed.
+        if let Some(lost) = self.flight.insert(seq, flying) {
+            lose(&self.lane, &lost);
+        }
     }
 
     fn fences(&self) -> Vec<sql::Fence> {
@@ -267,18 +270,11 @@ impl EachLane {
                 .all()
                 .await?;
             let held: HashSet<i64> = held.into_iter().map(|h| h.seq).collect();
-            let counters = &self.lane.counters;
+            let lane = &self.lane;
             self.flight.retain(|seq, f| {
                 let ours = held.contains(seq);
                 if !ours {
-                    f.task.abort();
-                    counters.in_flight.fetch_sub(1, Ordering::Relaxed);
-                    tracing::warn!(
-                        queue = self.lane.queue,
-                        group = self.lane.group,
-                        job_id = f.job_id,
-                        "A lease was lost to another node; the handler was ended."
-                    );
+                    lose(lane, f);
                 }
                 ours
             });
@@ -305,6 +301,18 @@ impl EachLane {
             tracing::warn!(queue = self.lane.queue, group = self.lane.group, %error, "Leases could not be released; they expire within 30 s.");
         }
     }
+}
+
+/// Ends the handler of a job that is no longer ours.
+fn lose(lane: &Lane, f: &Flying) {
+    f.task.abort();
+    lane.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
+    tracing::warn!(
+        queue = lane.queue,
+        group = lane.group,
+        job_id = f.job_id,
+        "A lease was lost; the handler was ended."
+    );
 }
 
 /// Runs a handler as the system; a panic is a failure like any other.

@@ -3,7 +3,9 @@
 use super::{
     decide::{KEEP_MS, LEASE_MS},
     manager::{Core, Counters},
-    recurring, sql, topic,
+    recurring, sql,
+    stop::Stop,
+    topic,
 };
 use futures::FutureExt;
 use plugin_api::{
@@ -15,37 +17,6 @@ use plugin_api::{
 };
 use std::sync::Arc;
 use tokio::sync::watch;
-
-/// How far a lane is asked to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stop {
-    /// Not at all.
-    No,
-    /// Take no new work, let handlers end.
-    Draining,
-    /// End handlers and release their leases.
-    Abort,
-}
-
-/// A way to stop a lane, and how it hears of it.
-pub(super) fn stopper() -> (Arc<Stopper>, watch::Receiver<Stop>) {
-    let (stop, stopped) = watch::channel(Stop::No);
-    (Arc::new(Stopper(stop)), stopped)
-}
-
-/// Stops a lane.
-pub(super) struct Stopper(watch::Sender<Stop>);
-
-impl Stopper {
-    /// Asks to stop; false when it had been asked that much before.
-    pub fn stop(&self, how: Stop) -> bool {
-        self.0.send_if_modified(|s| {
-            let more = how > *s;
-            *s = how.max(*s);
-            more
-        })
-    }
-}
 
 /// A consuming loop's state apart from its handler.
 pub(super) struct Lane {
@@ -141,7 +112,7 @@ impl Lane {
         let until = self.now().plus_millis(wait);
         tokio::select! {
             () = self.core.clock.sleep_until(until) => {}
-            _ = self.stop.changed() => {}
+            Ok(()) = self.stop.changed() => {}
         }
     }
 

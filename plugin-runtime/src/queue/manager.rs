@@ -3,11 +3,12 @@
 use super::{
     HOOK_PREFIX,
     batch::BatchLane,
-    decide::LEASE_MS,
     each::EachLane,
     housekeeping::Housekeeping,
-    lane::{Lane, Stop, Stopper, register, stopper},
-    recurring, sql, topic,
+    lane::{Lane, register},
+    recurring, sql,
+    stop::{Loops, Stop, Stopper},
+    topic,
 };
 use async_trait::async_trait;
 use plugin_api::{
@@ -26,9 +27,8 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 
 /// What this process counts of one queue.
 #[derive(Default)]
@@ -50,22 +50,11 @@ pub(super) struct Core {
     pub housekeeping: Housekeeping,
 }
 
-struct Running {
-    stopper: Arc<Stopper>,
-    task: JoinHandle<()>,
-}
-
-#[derive(Default)]
-struct Lanes {
-    stopped: bool,
-    running: Vec<Running>,
-}
-
 /// Queues in the framework's database.
 pub struct SqlQueues {
     core: Arc<Core>,
     counters: Mutex<HashMap<String, Arc<Counters>>>,
-    lanes: Mutex<Lanes>,
+    loops: Loops,
 }
 
 pub(super) fn db_error(queue: &str) -> impl FnOnce(DbError) -> QueueError {
@@ -99,7 +88,7 @@ impl SqlQueues {
                 housekeeping,
             }),
             counters: Mutex::default(),
-            lanes: Mutex::default(),
+            loops: Loops::default(),
         })
     }
 
@@ -141,36 +130,19 @@ impl SqlQueues {
             let (core, counters) = (self.core.clone(), self.counters(queue));
             Lane::new(core, counters, queue, consumer, stop)
         };
-        let mut lanes = self.lanes.lock().expect("no panic while held");
-        if lanes.stopped {
-            return Err(QueueError::Refused {
-                queue: queue.into(),
-                reason: "the queue service has stopped and takes no consumers".into(),
-            });
-        }
-        lanes.running.retain(|r| !r.task.is_finished());
         let many = match &consumer.handler {
             Handler::Each(_) => 1,
             Handler::Batch { .. } => consumer.concurrency.max(1),
         };
-        let mut started = Vec::with_capacity(many);
-        for _ in 0..many {
-            let (stopper, stop) = stopper();
-            let task = match &consumer.handler {
-                Handler::Each(handler) => plugin_api::spawn(
-                    EachLane::new(lane(stop), consumer.concurrency, handler.clone()).run(),
-                ),
-                Handler::Batch { max, handler } => {
-                    plugin_api::spawn(BatchLane::new(lane(stop), *max, handler.clone()).run())
-                }
-            };
-            lanes.running.push(Running {
-                stopper: stopper.clone(),
-                task,
-            });
-            started.push(stopper);
-        }
-        Ok(started)
+        let started = (0..many).map(|_| match &consumer.handler {
+            Handler::Each(handler) => self.loops.start(queue, |stop| {
+                EachLane::new(lane(stop), consumer.concurrency, handler.clone()).run()
+            }),
+            Handler::Batch { max, handler } => self.loops.start(queue, |stop| {
+                BatchLane::new(lane(stop), *max, handler.clone()).run()
+            }),
+        });
+        started.collect()
     }
 }
 
@@ -318,7 +290,8 @@ impl QueueManager for SqlQueues {
     }
 
     async fn depths(&self) -> Result<Vec<QueueDepth>, QueueError> {
-        let rows: Result<Vec<sql::Depth>, _> = self.core.db.sql(sql::DEPTHS).all().await;
+        let depths = self.core.db.sql(sql::DEPTHS).bind(self.core.clock.now());
+        let rows: Result<Vec<sql::Depth>, _> = depths.all().await;
         let rows = rows.map_err(db_error("*"))?.into_iter();
         Ok(rows
             .map(|r| QueueDepth {
@@ -335,38 +308,7 @@ impl QueueManager for SqlQueues {
     }
 
     async fn stop(&self) {
-        let mut running = {
-            let mut lanes = self.lanes.lock().expect("no panic while held");
-            lanes.stopped = true;
-            std::mem::take(&mut lanes.running)
-        };
-        for lane in &running {
-            lane.stopper.stop(Stop::Draining);
-        }
-        let clock = self.core.clock.clone();
-        let drained = plugin_api::timeout(
-            clock.as_ref(),
-            Duration::from_millis(LEASE_MS as u64),
-            async {
-                for lane in &mut running {
-                    (&mut lane.task).await.ok();
-                }
-            },
-        );
-        if drained.await.is_ok() {
-            return;
-        }
-        tracing::warn!(node = %self.core.node_id, "Handlers still run after 30 s; their leases are released.");
-        for lane in &running {
-            lane.stopper.stop(Stop::Abort);
-        }
-        let released = async {
-            for lane in running.iter_mut().filter(|l| !l.task.is_finished()) {
-                (&mut lane.task).await.ok();
-            }
-        };
-        plugin_api::timeout(clock.as_ref(), Duration::from_secs(5), released)
-            .await
-            .ok();
+        let core = &self.core;
+        self.loops.stop(core.clock.as_ref(), &core.node_id).await;
     }
 }

@@ -30,6 +30,7 @@ mod recurring;
 mod schedule;
 mod settle;
 mod sql;
+mod stop;
 
 pub(crate) use each::panic_text;
 pub use manager::SqlQueues;

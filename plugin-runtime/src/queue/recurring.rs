@@ -1,5 +1,7 @@
 //! Recurring jobs as rows. A tick is made by whoever moves `next_at` from the instant it read: a
-//! conditional update, so each instant ticks once in the whole cluster.
+//! conditional update, so each instant ticks once in the whole cluster. Who makes a tick holds the
+//! row until the tick is there, so who updates or removes the job takes the row first and then finds
+//! every tick of the old one.
 
 use super::{
     manager::{Core, db_error},
@@ -9,15 +11,17 @@ use super::{
 use plugin_api::{
     Doc, Text, Ts,
     db::DbError,
+    fail,
     queue::{QueueError, Recurring, RecurringDetails, Schedule},
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Ticks made in one transaction.
 const BATCH: i64 = 500;
 
 /// Creates or updates. Equal settings change nothing, so that a plugin may schedule at every boot
-/// and on every node without moving the grid or losing a pending tick.
+/// and on every node without moving the grid or losing a pending tick; unless the job waits for an
+/// instant that it cannot have come to by a clock that is right.
 pub(super) async fn schedule(core: &Core, queue: &str, r: Recurring) -> Result<(), QueueError> {
     let schedule_error = |reason: String| QueueError::Schedule {
         job_id: r.job_id.clone(),
@@ -27,9 +31,9 @@ pub(super) async fn schedule(core: &Core, queue: &str, r: Recurring) -> Result<(
     let delay_ms = r
         .start_delay
         .map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-    let first = grid
-        .first(core.clock.now(), delay_ms.unwrap_or(0))
-        .map_err(schedule_error)?;
+    let (now, ahead_ms) = (core.clock.now(), delay_ms.unwrap_or(0));
+    let first = grid.first(now, ahead_ms).map_err(schedule_error)?;
+    let furthest = grid.furthest(now, ahead_ms).map_err(schedule_error)?;
     let (interval_ms, cron) = match &r.schedule {
         Schedule::IntervalMs(ms) => (Some(*ms as i64), None),
         Schedule::Cron(text) => (None, Some(text.clone())),
@@ -44,10 +48,12 @@ pub(super) async fn schedule(core: &Core, queue: &str, r: Recurring) -> Result<(
         skip_overlap: r.skip_overlap,
         next_at: first,
     };
-    put(core, queue, row).await.map_err(db_error(queue))
+    put(core, queue, row, furthest)
+        .await
+        .map_err(db_error(queue))
 }
 
-async fn put(core: &Core, queue: &str, row: sql::Stored) -> Result<(), DbError> {
+async fn put(core: &Core, queue: &str, row: sql::Stored, furthest: Ts) -> Result<(), DbError> {
     let mut tx = core.db.begin().await?;
     tx.lock(&format!(
         "core.queue.recurring:{queue}:{}",
@@ -60,17 +66,12 @@ async fn put(core: &Core, queue: &str, row: sql::Stored) -> Result<(), DbError> 
         .bind(row.job_id.clone())
         .optional()
         .await?;
-    if old.is_some_and(|old| old.same_settings(&row)) {
+    if old.is_some_and(|old| old.same_settings(&row) && old.next_at <= furthest) {
         return tx.rollback().await;
     }
-    tx.sql(sql::RECURRING_DROP_TICKS)
-        .bind(queue)
-        .bind(row.job_id.clone())
-        .execute()
-        .await?;
     tx.sql(sql::RECURRING_PUT)
         .bind(queue)
-        .bind(row.job_id)
+        .bind(row.job_id.clone())
         .bind(row.data)
         .bind(row.interval_ms)
         .bind(row.cron)
@@ -78,6 +79,11 @@ async fn put(core: &Core, queue: &str, row: sql::Stored) -> Result<(), DbError> 
         .bind(row.priority)
         .bind(row.skip_overlap)
         .bind(row.next_at)
+        .execute()
+        .await?;
+    tx.sql(sql::RECURRING_DROP_TICKS)
+        .bind(queue)
+        .bind(row.job_id)
         .execute()
         .await?;
     tx.commit().await?;
@@ -128,14 +134,14 @@ async fn tick(
     mut due: Vec<sql::Stored>,
 ) -> Result<(), DbError> {
     due.sort_by(|a, b| a.job_id.cmp(&b.job_id));
-    let mut ticks = HashMap::new();
+    let mut instants = HashMap::new();
     let mut moves = Vec::with_capacity(due.len());
     for row in due {
         let decided = Grid::new(&schedule_of(&row)).and_then(|g| g.due(row.next_at, now, grace_ms));
         let next_at = match decided {
             Ok(d) => {
                 if let Some(at) = d.tick {
-                    ticks.insert(row.job_id.clone(), tick_row(&row, at));
+                    instants.insert(row.job_id.clone(), at);
                 }
                 d.next_at
             }
@@ -152,20 +158,22 @@ async fn tick(
         moves.push(sql::Advance {
             job_id: row.job_id,
             expected: row.next_at,
+            interval_ms: row.interval_ms,
+            cron: row.cron,
             next_at,
         });
     }
+    fail::point("queue.tick").await?;
     let mut tx = core.db.begin().await?;
-    let won: Vec<String> = tx
+    let moved: Vec<sql::Stored> = tx
         .sql(sql::RECURRING_ADVANCE)
         .bind(queue)
         .rows(&moves)
         .all()
         .await?;
-    let won: HashSet<Text> = won.into_iter().map(Text::new).collect();
-    let mut ticks: Vec<_> = ticks
-        .into_iter()
-        .filter_map(|(id, t)| won.contains(&id).then_some(t))
+    let mut ticks: Vec<_> = moved
+        .iter()
+        .filter_map(|row| Some(tick_row(row, *instants.get(&row.job_id)?)))
         .collect();
     ticks.sort_by(|a, b| (a.due_at, &a.job_id).cmp(&(b.due_at, &b.job_id)));
     if !ticks.is_empty() {

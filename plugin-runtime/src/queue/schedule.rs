@@ -4,6 +4,7 @@
 //! pattern from the calendar. A tick is named by its instant, never by when somebody noticed it, so
 //! every node computes the same ones. Instants that passed while nobody looked are not made up for.
 
+use super::decide::LEASE_MS;
 use croner::{
     Cron,
     parser::{CronParser, Seconds, Year},
@@ -49,6 +50,17 @@ impl Grid {
             Self::Interval(_) => Ok(from),
             Self::Cron(cron) => next_match(cron, from),
         }
+    }
+
+    /// How far ahead the next tick can lie at `now`, the first one or a later. One that lies further
+    /// was set by a clock that ran wrong; clocks of nodes differ by less than a lease.
+    pub fn furthest(&self, now: Ts, delay_ms: i64) -> Result<Ts, String> {
+        let now = now.plus_millis(LEASE_MS);
+        let first = self.first(now, delay_ms)?;
+        Ok(match self {
+            Self::Interval(ms) => first.max(now.plus_millis(*ms)),
+            Self::Cron(_) => first,
+        })
     }
 
     /// Decides about a job whose `next_at` has come: the newest instant of the grid up to `now`
@@ -151,6 +163,24 @@ mod tests {
                 .unwrap(),
             at("2026-01-15T13:00:00Z")
         );
+    }
+
+    #[test]
+    fn the_furthest_next_tick_is_one_step_or_the_delay_away_and_a_lease_for_clocks_that_differ() {
+        let now = at("2026-01-15T12:00:00Z");
+        let minute = Grid::new(&Schedule::IntervalMs(60_000)).unwrap();
+        for (grid, delay_ms, furthest) in [
+            (&minute, 0, "2026-01-15T12:01:30Z"),
+            (&minute, 90_000, "2026-01-15T12:02:00Z"),
+            (&cron("*/5 * * * *"), 0, "2026-01-15T12:05:00Z"),
+            (&cron("*/5 * * * *"), 270_000, "2026-01-15T12:10:00Z"),
+        ] {
+            assert_eq!(grid.furthest(now, delay_ms).unwrap(), at(furthest));
+        }
+        // A node whose clock is behind has yet to see the tick that another one made.
+        let behind = at("2026-01-15T11:59:59.990Z");
+        let next = at("2026-01-15T12:05:00Z");
+        assert_eq!(cron("*/5 * * * *").furthest(behind, 0).unwrap(), next);
     }
 
     #[test]

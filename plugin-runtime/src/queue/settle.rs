@@ -4,6 +4,8 @@ use super::{
     decide::{Fate, fate},
     lane::Lane,
     sql,
+    stop::Stop,
+    topic,
 };
 use plugin_api::{
     Text, Ts,
@@ -128,6 +130,10 @@ impl Lane {
         self.counters.completed.fetch_add(done, Ordering::Relaxed);
         for a in &fates.again {
             self.wake_by(a.run_at);
+        }
+        if self.stopping() != Stop::No && !fates.again.is_empty() {
+            // Others know these jobs only as leased, and would look when the lease ends.
+            self.core.hints.notify(&topic(&self.queue));
         }
         for d in &fates.dead {
             if let Some(e) = ended.iter().find(|e| e.seq == d.seq) {

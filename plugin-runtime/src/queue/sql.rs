@@ -51,10 +51,12 @@ batch_row! {
     }
 }
 batch_row! {
-    /// Moves a recurring job from the instant somebody saw to the next one.
+    /// Moves a recurring job from the instant somebody saw to the next one of the schedule it saw.
     pub(super) struct Advance {
         pub job_id: Text,
         pub expected: Ts,
+        pub interval_ms: Option<i64>,
+        pub cron: Option<String>,
         pub next_at: Ts,
     }
 }
@@ -149,14 +151,15 @@ statements! {
             order by s.job_id, s.grp
             on conflict do nothing",
     };
-    /// $1 queue, $2 now; rows [`Tick`]. One that must not overlap is left out while its predecessor exists.
+    /// $1 queue, $2 now; rows [`Tick`]. One that must not overlap is left out of a group that still has
+    /// its predecessor.
     pub(super) ENQUEUE_TICKS = {
         sqlite: "insert into queue_jobs (queue, grp, job_id, named, recurring, data, priority, state, run_at, due_at, enqueued_at)
             select $1, g.grp, r.value->>'job_id', 1, r.value->>'recurring', r.value->'data', r.value->>'priority',
                    0, r.value->>'due_at', r.value->>'due_at', $2
             from jsonb_each($3) r join queue_groups g on g.queue = $1
             where not (r.value->>'skip_overlap' and exists
-                (select 1 from queue_jobs p where p.queue = $1 and p.recurring = r.value->>'recurring'))
+                (select 1 from queue_jobs p where p.queue = $1 and p.recurring = r.value->>'recurring' and p.grp = g.grp))
             order by r.key, g.grp
             on conflict do nothing",
         postgres: "insert into signalbox.queue_jobs (queue, grp, job_id, named, recurring, data, priority, state, run_at, due_at, enqueued_at)
@@ -165,7 +168,7 @@ statements! {
                  as r(job_id, recurring, data, priority, due_at, skip_overlap)
             join signalbox.queue_groups g on g.queue = $1
             where not (r.skip_overlap and exists
-                (select 1 from signalbox.queue_jobs p where p.queue = $1 and p.recurring = r.recurring))
+                (select 1 from signalbox.queue_jobs p where p.queue = $1 and p.recurring = r.recurring and p.grp = g.grp))
             order by r.job_id, g.grp
             on conflict do nothing",
     };
@@ -324,9 +327,10 @@ statements! {
         (select count(*) from signalbox.queue_jobs where queue = $1 and state <> 0 and state = 2) as processing,
         (select count(*) from signalbox.queue_dead where queue = $1) as failed,
         (select count(*) from signalbox.queue_groups where queue = $1) as consumer_groups";
-    /// Reads only the index of ready jobs and their rows: what is due and not started.
+    /// $1 now. Reads only the index of ready jobs and their rows: what is due and not started. A job
+    /// that waits for a group is there before its time.
     pub(super) DEPTHS = "select queue, count(*) as waiting, min(due_at) as oldest
-        from signalbox.queue_jobs where state = 0 group by queue order by queue";
+        from signalbox.queue_jobs where state = 0 and run_at <= $1 group by queue order by queue";
     pub(super) PING = "select cast(1 as bigint)";
 
     /// $1 queue, $2 job id.
@@ -349,16 +353,21 @@ statements! {
     pub(super) RECURRING_DELETE = "delete from signalbox.queue_recurring where queue = $1 and job_id = $2";
     /// $1 queue, $2 job id: ticks that have not started.
     pub(super) RECURRING_DROP_TICKS = "delete from signalbox.queue_jobs where queue = $1 and recurring = $2 and attempt = 0";
-    /// $1 queue; rows [`Advance`]. Answers who moved: the maker of the tick.
+    /// $1 queue; rows [`Advance`]. Answers who moved, for whom a tick is to be made, and as they are
+    /// now: an update may keep the instant and the schedule that were read, but change the data.
     pub(super) RECURRING_ADVANCE = {
         sqlite: "update queue_recurring set next_at = r.next_at
-            from (select value->>'job_id' job_id, value->>'expected' expected, value->>'next_at' next_at from jsonb_each($2)) r
+            from (select value->>'job_id' job_id, value->>'expected' expected, value->>'interval_ms' interval_ms,
+                         value->>'cron' cron, value->>'next_at' next_at from jsonb_each($2)) r
             where queue_recurring.queue = $1 and queue_recurring.job_id = r.job_id and queue_recurring.next_at = r.expected
-            returning queue_recurring.job_id",
+              and queue_recurring.interval_ms is r.interval_ms and queue_recurring.cron is r.cron
+            returning job_id, data, interval_ms, cron, start_delay_ms, priority, skip_overlap, next_at",
         postgres: "update signalbox.queue_recurring q set next_at = r.next_at
-            from unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) as r(job_id, expected, next_at)
+            from unnest($2::text[], $3::timestamptz[], $4::bigint[], $5::text[], $6::timestamptz[])
+                 as r(job_id, expected, interval_ms, cron, next_at)
             where q.queue = $1 and q.job_id = r.job_id and q.next_at = r.expected
-            returning q.job_id",
+              and q.interval_ms is not distinct from r.interval_ms and q.cron is not distinct from r.cron
+            returning q.job_id, q.data, q.interval_ms, q.cron, q.start_delay_ms, q.priority, q.skip_overlap, q.next_at",
     };
 
     /// $1 now; rows [`Consumed`].

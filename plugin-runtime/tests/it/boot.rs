@@ -2,8 +2,9 @@
 
 use plugin_api::{
     BootEvent, BoxError, ServiceRef,
-    core::{PLATFORM_SHUTDOWN, PLUGIN_DEREGISTERING, PlatformShutdown, PluginDeregistering},
+    core::{self, PLATFORM_SHUTDOWN, PLUGIN_DEREGISTERING, PlatformShutdown, PluginDeregistering},
     hook::{Hook, HookMode},
+    http::Routes,
 };
 use plugin_runtime::BootError;
 use std::{
@@ -164,6 +165,31 @@ async fn local_subscribers_hear_of_the_shutdown_before_any_plugin_goes() {
 }
 
 #[tokio::test]
+async fn a_local_subscriber_that_hangs_does_not_hold_up_the_shutdown() {
+    let db = TestDb::sqlite().await;
+    let story = Story::default();
+    let plugin = telling("a", &story).ready(|ctx| {
+        Box::pin(async move {
+            let hang = |_: PlatformShutdown, _| std::future::pending();
+            let hooks = ctx.hooks();
+            hooks
+                .on(&PLATFORM_SHUTDOWN, HookMode::InstanceLocal, hang)
+                .await?;
+            Ok(())
+        })
+    });
+    let node = Kit::new(&db).await.plugin(plugin).boot().await;
+    let (clock, logs) = (node.clock(), node.logs().clone());
+    let stop = plugin_api::spawn(node.shutdown());
+    eventually(async || clock.next_wake().is_some(), "the time limit").await;
+    clock.advance(Duration::from_secs(10));
+    test_kit::within(stop, "the shutdown").await.unwrap();
+    assert_eq!(story.lines(), ["a.init", "a.cleanup"]);
+    let left = "longer than 10 s and was left. hook=core.platform.shutdown";
+    assert_eq!(logs.find(Level::ERROR, left).len(), 1);
+}
+
+#[tokio::test]
 async fn plugins_19_3_a_cycle_names_its_plugins() {
     let db = TestDb::sqlite().await;
     let plugin = |id, mine, other| {
@@ -266,6 +292,88 @@ async fn errors_of_each_phase_name_plugin_and_phase() {
         .await
         .shutdown()
         .await;
+}
+
+both_engines! {
+    async fn a_panic_in_a_phase_is_the_boot_error_of_that_plugin_and_phase(db: TestDb) {
+        let story = Story::default();
+        let broken = |phase: &'static str| {
+            let fails = move |at: &'static str| {
+                assert_ne!(phase, at, "oh");
+                Ok(())
+            };
+            TestPlugin::new("broken")
+                .register(move |env| {
+                    env.observe_boot(move |event| match event {
+                        BootEvent::PluginInitialized { .. } => fails("observer"),
+                        BootEvent::AccessRulesRegistered { .. } => Ok(()),
+                    });
+                    fails("register")
+                })
+                .init(move |_| Box::pin(async move { fails("init") }))
+                .ready(move |ctx| {
+                    ctx.on_started(move || async move { fails("on_started") });
+                    // Before there is a future.
+                    fails("after_plugins_ready").ok();
+                    Box::pin(async { Ok(()) })
+                })
+        };
+        for phase in ["register", "init", "observer", "after_plugins_ready", "on_started"] {
+            let kit = Kit::new(&db).await.plugin(telling("one", &story)).plugin(broken(phase));
+            let error = kit.try_boot().await.err().expect("no boot");
+            assert_eq!(error.phase(), if phase == "observer" { "init" } else { phase });
+            assert_eq!(error.plugin().unwrap().as_str(), "broken");
+            assert!(error.to_string().contains("panicked"), "{error}");
+            assert_eq!(story.lines().last().map(String::as_str), (phase != "register").then_some("one.cleanup"));
+        }
+    }
+
+    async fn routes_that_cannot_be_told_apart_fail_the_boot_and_others_are_cleaned_up(db: TestDb) {
+        let story = Story::default();
+        let both = TestPlugin::new("both").init(|ctx| {
+            // The router refuses the second by a panic, while the runtime writes the declarations.
+            let first = ctx.routes(Routes::new().get("/things/{id}", &core::READ, async || ""));
+            let second = ctx.routes(Routes::new().get("/things/{name}", &core::READ, async || ""));
+            Box::pin(async move { first.and(second) })
+        });
+        let kit = Kit::new(&db).await.plugin(telling("one", &story)).plugin(both);
+        let error = kit.try_boot().await.err().expect("no boot");
+        assert_eq!((error.phase(), error.plugin().unwrap().as_str()), ("init", "both"));
+        assert_eq!(story.lines(), ["one.init", "one.cleanup"]);
+    }
+}
+
+#[tokio::test]
+async fn a_clean_up_that_panics_disturbs_no_other() {
+    let db = TestDb::sqlite().await;
+    let story = Story::default();
+    let tell = story.clone();
+    let plugin = TestPlugin::new("a")
+        .init(move |ctx| {
+            let tell = tell.clone();
+            ctx.on_cleanup(move || async move {
+                tell.add("handler 1");
+                Ok(())
+            });
+            ctx.on_cleanup(|| async { panic!("a handler that panics") });
+            Box::pin(async { Ok(()) })
+        })
+        .cleanup(|| panic!("a plugin that panics"));
+    let kit = Kit::new(&db)
+        .await
+        .plugin(telling("first", &story))
+        .plugin(plugin);
+    let node = kit.boot().await;
+    let logs = node.logs().clone();
+    node.shutdown().await;
+    assert_eq!(
+        story.lines(),
+        ["first.init", "first.ready", "handler 1", "first.cleanup"]
+    );
+    for panic in ["a handler that panics", "a plugin that panics"] {
+        assert_eq!(logs.find(Level::ERROR, panic).len(), 1, "{panic}");
+    }
+    assert_eq!(logs.find(Level::INFO, "Stopped.").len(), 1);
 }
 
 #[tokio::test]

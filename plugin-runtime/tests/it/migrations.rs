@@ -1,10 +1,10 @@
 //! Migrations as the boot runs them.
 
 use migrations::{MigrateError, Migrator, Owner, State};
-use plugin_api::{Migration, db::Sql};
+use plugin_api::{Migration, db::Sql, fail};
 use plugin_runtime::BootError;
 use std::time::Duration;
-use test_kit::{Kit, TestDb, TestPlugin, VirtualClock, both_engines, eventually, stays};
+use test_kit::{Kit, TestDb, TestPlugin, VirtualClock, both_engines, eventually, stays, within};
 
 const fn migration(number: u32, name: &'static str, text: &'static str) -> Migration {
     Migration {
@@ -40,6 +40,12 @@ static FIRST: &[Migration] = &[ONE];
 static BOTH: &[Migration] = &[ONE, TWO];
 static CHANGED: &[Migration] = &[ONE_CHANGED];
 static FAILING: &[Migration] = &[ONE, BROKEN];
+static OLDER: &[Migration] = &[migration(1, "0001_one", "select 1")];
+static NEWER: &[Migration] = &[
+    migration(1, "0001_one", "select 1"),
+    migration(2, "0002_two", "select 2"),
+];
+static OTHER: &[Migration] = &[migration(1, "0001_one", "select 11")];
 static GAP: &[Migration] = &[ONE, migration(3, "0003_gap", "select 1")];
 
 async fn boot(db: &TestDb, list: &'static [Migration]) -> Result<(), BootError> {
@@ -50,6 +56,40 @@ async fn boot(db: &TestDb, list: &'static [Migration]) -> Result<(), BootError> 
     let node = Kit::new(db).await.plugin(plugin).try_boot().await?;
     node.shutdown().await;
     Ok(())
+}
+
+/// What a program hears that waits for the lock while another one applies all of its own list.
+async fn waited(
+    db: &TestDb,
+    id: &'static str,
+    mine: &'static [Migration],
+    theirs: &'static [Migration],
+) -> Result<usize, MigrateError> {
+    let run = async |list, scope: &fail::Scope| {
+        let (db, scope) = (db.reopen().await, scope.clone());
+        plugin_api::spawn(async move {
+            let owner = Owner::plugin(&plugin_api::PluginId::new(id), list);
+            let migrator = Migrator::new(db, VirtualClock::new());
+            scope.run(migrator.run(&owner)).await.map(|r| r.applied)
+        })
+    };
+    let (first, second) = (fail::Scope::default(), fail::Scope::default());
+    first.arm(fail::COMMIT, fail::Action::Hang);
+    let other = run(theirs, &first).await;
+    let about = async || first.visits(fail::COMMIT) == 1;
+    eventually(about, "the other has the lock").await;
+    second.arm(fail::COMMITTED, fail::Action::Hang);
+    let waits = run(mine, &second).await;
+    // Two reads to see how it stands, then the transaction that takes the lock.
+    let begins = async || second.visits(fail::DATABASE) >= 3;
+    eventually(begins, "it found something to do").await;
+    first.disarm(fail::COMMIT);
+    let through = async || second.visits(fail::COMMITTED) == 1;
+    eventually(through, "it found nothing to do any more").await;
+    let applied = within(other, "the other").await.unwrap().unwrap();
+    assert_eq!(applied, theirs.len());
+    second.disarm(fail::COMMITTED);
+    within(waits, "who waited").await.unwrap()
 }
 
 async fn states(db: &TestDb, list: &'static [Migration]) -> Vec<State> {
@@ -98,6 +138,14 @@ both_engines! {
             assert!(stays(async || told() == 1).await);
         }
         node.shutdown().await;
+    }
+
+    async fn plugins_19_29_who_waited_for_another_program_to_migrate_checks_what_it_did(db: TestDb) {
+        let error = waited(&db, "one", OLDER, NEWER).await.expect_err("no boot");
+        assert!(matches!(&error, MigrateError::Newer { number: 2, .. }), "{error}");
+        let error = waited(&db, "two", OLDER, OTHER).await.expect_err("no boot");
+        assert!(matches!(&error, MigrateError::Changed { number: 1, .. }), "{error}");
+        assert_eq!(waited(&db, "three", OLDER, OLDER).await.expect("the same program"), 0);
     }
 
     async fn plugins_19_29_failing_and_changed_migrations_stop_the_boot(db: TestDb) {

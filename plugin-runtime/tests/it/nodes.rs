@@ -1,15 +1,20 @@
 //! Two nodes on one Postgres: hints, signals, one clock.
 
+use crate::queue_support::Record;
 use plugin_api::{
     Clock, Db, SystemClock,
     core::SIGNALS,
     db::{DbConfig, Sql},
+    fail,
+    hints::HintListener,
     masking::MaskSet,
+    queue::{Consumer, NewJob},
 };
 use plugin_runtime::{Runtime, ShutdownReason};
 use serde_json::json;
 use std::sync::Arc;
-use test_kit::{Kit, TestDb, eventually, stays, within};
+use test_kit::{Kit, Node, TestDb, TestPlugin, eventually, stays, within};
+use tracing::Level;
 
 const LISTENERS: Sql = Sql {
     sqlite: "select 0",
@@ -66,6 +71,87 @@ async fn hints_and_signals_reach_the_other_node_and_survive_a_cut_line() {
     here.notify("work");
     within(listener.wait(), "a hint on the new line").await;
     first.shutdown().await;
+    second.shutdown().await;
+}
+
+/// Two nodes that have come to rest, each with a plugin that gives a hint when it is cleaned up; and a
+/// listener of the second that has taken up what there was.
+async fn at_rest(db: &TestDb) -> ([Node; 2], HintListener) {
+    let plugin = || {
+        TestPlugin::new("a").init(|ctx| {
+            let hints = ctx.hints();
+            ctx.on_cleanup(move || async move {
+                hints.notify("work");
+                Ok(())
+            });
+            Box::pin(async { Ok(()) })
+        })
+    };
+    let nodes = Kit::two_nodes(db, |_| vec![Box::new(plugin())]).await;
+    both_listen(db.db()).await;
+    let listener = nodes[1].runtime().kernel().hints().listen("work");
+    while within_moment(listener.wait()).await {}
+    (nodes, listener)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hint_that_could_not_be_sent_is_sent_again() {
+    let db = TestDb::postgres().await;
+    let ([first, second], listener) = at_rest(&db).await;
+    first.scope().arm(fail::DATABASE, fail::Action::Error(1));
+    first.runtime().kernel().hints().notify("work");
+    within(listener.wait(), "the hint").await;
+    let failed = first.logs().find(Level::WARN, "sent again");
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    first.shutdown().await;
+    second.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_hints_of_a_node_that_stops_are_sent() {
+    let db = TestDb::postgres().await;
+    let ([first, second], listener) = at_rest(&db).await;
+    first.shutdown().await;
+    within(listener.wait(), "the hint of the clean-up").await;
+    second.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_of_a_node_that_died_before_its_hint_is_handled_by_an_idle_one() {
+    let db = TestDb::postgres().await;
+    let ([first, second], listener) = at_rest(&db).await;
+    let (clock, record) = (second.clock(), Record::default());
+    let (start, queues) = (clock.now(), second.runtime().kernel().queues());
+    let consumer = Consumer::each("t.g", record.handler());
+    second.run(queues.consume("t.q", consumer)).await.unwrap();
+    let tomorrow = start.plus_millis(24 * 3_600_000);
+    let idle = async || clock.sleeping_until(tomorrow) == 1;
+    eventually(idle, "the lane waits for nothing").await;
+
+    let scope = first.scope().clone();
+    scope.arm(fail::COMMITTED, fail::Action::Kill(1));
+    let queues = first.runtime().kernel().queues();
+    let dying = plugin_api::spawn(async move {
+        let jobs = vec![NewJob::new(json!("last"))];
+        scope.run(queues.enqueue("t.q", jobs)).await
+    });
+    eventually(async || first.scope().is_killed(), "the death").await;
+    dying.abort();
+    assert!(stays(async || record.len() == 0).await, "nobody told it");
+
+    let beat = async |n: i64| {
+        let at = start.plus_millis(n * 20_000);
+        eventually(async || clock.sleeping_until(at) == 1, "the beat before").await;
+        clock.set(at);
+    };
+    beat(1).await;
+    assert_eq!(record.wait(1).await, ["last"]);
+    // Once it is found dead, whatever else it had to say is looked for, too.
+    beat(2).await;
+    beat(3).await;
+    assert!(!within_moment(listener.wait()).await);
+    beat(4).await;
+    within(listener.wait(), "a look at everything").await;
     second.shutdown().await;
 }
 

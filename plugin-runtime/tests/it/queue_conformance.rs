@@ -2,12 +2,12 @@
 
 use crate::queue_support::{Fixture, Record, every_backend, handler, text};
 use plugin_api::{
-    Clock,
+    Clock, Ts,
     queue::{Consumer, JobError, NewJob, QueueError, Recurring, Retries, Schedule},
 };
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
-use test_kit::{TestDb, eventually, stays, within};
+use test_kit::{TestDb, advance_until, eventually, stays, within};
 use tokio::sync::Semaphore;
 
 fn job(text: &str) -> NewJob {
@@ -209,6 +209,8 @@ every_backend! {
                 async { Ok(()) }
             })
         };
+        f.busy_group("t.q").await;
+        let pending = async || f.queues.stats("t.q").await.unwrap().pending;
         let consumer = f.queues.consume("t.q", Consumer::each("t.g", run.clone())).await.unwrap();
         f.queues.schedule("t.q", every(10_000, "slow")).await.unwrap();
         let at = |s: i64| start.plus_millis(s * 1000);
@@ -219,16 +221,20 @@ every_backend! {
         f.queues.schedule("t.q", every(10_000, "slow")).await.unwrap();
         let details = f.queues.recurring_details("t.q", "t.beat").await.unwrap().unwrap();
         assert_eq!((details.next_at, details.schedule), (at(20), Schedule::IntervalMs(10_000)));
+        assert_eq!(pending().await, 2, "those of the busy group");
         consumer.unsubscribe().await;
         let mut delayed = every(3000, "fast");
         delayed.start_delay = Some(SECOND);
         f.queues.schedule("t.q", delayed).await.unwrap();
+        assert_eq!(pending().await, 0, "the old ticks are gone");
         f.queues.consume("t.q", Consumer::each("t.g", run)).await.unwrap();
         for (n, second) in [(3, 11), (4, 14), (5, 17)] {
             f.run_to(at(second)).await;
             assert_eq!(record.wait(n).await[n - 1], format!("fast t.beat@{0} {0}", at(second)));
         }
+        assert_eq!(pending().await, 3);
         f.queues.cancel_recurring("t.q", "t.beat").await.unwrap();
+        assert_eq!(pending().await, 0, "its ticks are gone");
         f.queues.cancel_recurring("t.q", "t.unknown").await.unwrap();
         assert_eq!(f.queues.list_recurring("t.q").await.unwrap(), []);
         f.clock.advance(Duration::from_secs(60));
@@ -287,6 +293,97 @@ every_backend! {
         assert_eq!(record.wait(2).await, ["0", "6"]);
     }
 
+    async fn a_group_that_does_not_take_its_tick_keeps_no_other_group_from_the_next(f: Fixture) {
+        let (record, start) = (Record::default(), f.now());
+        f.busy_group("t.q").await;
+        f.queues.consume("t.q", Consumer::each("t.g", record.handler())).await.unwrap();
+        let beat = Recurring {
+            job_id: "t.beat".into(),
+            data: json!("tick"),
+            schedule: Schedule::IntervalMs(2000),
+            start_delay: None,
+            priority: 0,
+            skip_overlap: true,
+        };
+        f.queues.schedule("t.q", beat).await.unwrap();
+        for n in 1..=3 {
+            record.wait(n).await;
+            eventually(async || f.queues.stats("t.q").await.unwrap().completed == n as u64, "it is handled").await;
+            f.run_to(start.plus_millis(n as i64 * 2000)).await;
+        }
+        record.wait(4).await;
+        eventually(async || f.queues.stats("t.q").await.unwrap().pending == 1, "the busy group has only the first").await;
+    }
+
+    async fn a_recurring_job_that_a_wrong_clock_sent_far_ahead_comes_back_when_it_is_scheduled_again(f: Fixture) {
+        let start = f.now();
+        for (schedule, next_at) in [
+            (Schedule::IntervalMs(10_000), start),
+            (Schedule::Cron("*/5 * * * *".into()), start.plus_millis(300_000)),
+        ] {
+            let beat = Recurring {
+                job_id: "t.beat".into(),
+                data: json!(null),
+                schedule,
+                start_delay: None,
+                priority: 0,
+                skip_overlap: false,
+            };
+            f.clock.set(Ts::parse("2036-01-15T12:00:00Z").unwrap());
+            f.queues.schedule("t.q", beat.clone()).await.unwrap();
+            f.clock.set(start);
+            f.queues.schedule("t.q", beat).await.unwrap();
+            let details = f.queues.recurring_details("t.q", "t.beat").await.unwrap();
+            assert_eq!(details.unwrap().next_at, next_at);
+        }
+    }
+
+    async fn a_job_that_fails_at_a_worker_that_stops_is_retried_in_time_by_another(f: Fixture) {
+        let (record, gate, start) = (Record::default(), Arc::new(Semaphore::new(0)), f.now());
+        let fails = {
+            let (record, gate) = (record.clone(), gate.clone());
+            handler(move |job| {
+                record.add(format!("first {} {}", text(&job), job.attempt));
+                let gate = gate.clone();
+                async move {
+                    gate.acquire().await.unwrap().forget();
+                    Err(JobError::retry("not here"))
+                }
+            })
+        };
+        let takes_over = {
+            let record = record.clone();
+            handler(move |job| {
+                record.add(format!("second {} {}", text(&job), job.attempt));
+                async { Ok(()) }
+            })
+        };
+        let first = f.queues.consume("t.q", Consumer::each("t.g", fails).concurrency(1)).await.unwrap();
+        f.queues.enqueue("t.q", vec![job("x")]).await.unwrap();
+        record.wait(1).await;
+        let second = f.second_node();
+        second.consume("t.q", Consumer::each("t.g", takes_over)).await.unwrap();
+        f.queues.enqueue("t.q", vec![job("y")]).await.unwrap();
+        record.wait(2).await;
+        first.unsubscribe().await;
+        gate.add_permits(1);
+        f.run_to(start.plus_millis(1000)).await;
+        assert_eq!(record.wait(3).await, ["first x 1", "second y 1", "second x 2"]);
+    }
+
+    async fn only_what_is_due_waits_with_or_without_a_group(f: Fixture) {
+        let (start, later) = (f.now(), f.now().plus_millis(5000));
+        f.queues.enqueue("t.nobody", vec![job("due"), job("delayed").at(later)]).await.unwrap();
+        f.queues.enqueue("t.later", vec![job("delayed").at(later)]).await.unwrap();
+        let depths = async || -> Vec<_> {
+            let depths = f.queues.depths().await.unwrap().into_iter();
+            depths.map(|d| (d.queue, d.waiting, d.oldest)).collect()
+        };
+        assert_eq!(depths().await, [("t.nobody".into(), 1, start)]);
+        f.clock.set(later);
+        assert_eq!(depths().await, [("t.later".into(), 1, later), ("t.nobody".into(), 2, start)]);
+    }
+
     async fn plugins_19_22_stop_waits_for_the_handler_and_takes_no_new_job(f: Fixture) {
         let (record, gate) = (Record::default(), Arc::new(Semaphore::new(0)));
         let run = {
@@ -316,6 +413,24 @@ every_backend! {
         assert!(stays(async || record.len() == 1).await);
         let stats = f.queues.stats("t.q").await.unwrap();
         assert_eq!((stats.pending, stats.processing, stats.completed), (1, 0, 1));
+    }
+
+    async fn plugins_19_22_stop_ends_a_handler_after_30_s_and_gives_its_job_back(f: Fixture) {
+        let (record, start) = (Record::default(), f.now());
+        f.queues.consume("t.q", Consumer::each("t.g", record.stuck())).await.unwrap();
+        f.queues.enqueue("t.q", vec![job("x")]).await.unwrap();
+        record.wait(1).await;
+        let stop = {
+            let queues = f.queues.clone();
+            plugin_api::spawn(async move { queues.stop().await })
+        };
+        advance_until(&f.clock, Duration::from_secs(10), async || stop.is_finished(), "stop ends").await;
+        assert_eq!(record.wait(2).await, ["x 1", "ended"]);
+        assert!(f.now() >= start.plus_millis(30_000));
+        let stats = f.queues.stats("t.q").await.unwrap();
+        assert_eq!((stats.pending, stats.processing, f.queues.in_flight("t.q")), (1, 0, 0));
+        let refused = f.queues.consume("t.q", Consumer::each("t.g", record.handler())).await;
+        assert!(refused.err().unwrap().to_string().contains("stopped"));
     }
 
     async fn a_consumer_without_a_group_is_refused(f: Fixture) {

@@ -3,15 +3,16 @@
 
 use crate::queue_support::{Fixture, Record, batch, handler, text};
 use plugin_api::{
-    Clock, Tx,
+    Clock, PluginId, Tx,
     db::{Db, FromRow, Sql},
     fail,
+    hook::{Hook, HookMode, Hooks},
     queue::{
         BatchHandler, Consumer, Job, JobError, NewJob, QueueManager, Recurring, Retries, Schedule,
         Verdict,
     },
 };
-use plugin_runtime::queue::SqlQueues;
+use plugin_runtime::{hook::SqlHookBus, queue::SqlQueues};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use test_kit::{Logs, TestDb, advance_until, both_engines, eventually, prepare_all, stays, within};
@@ -41,6 +42,14 @@ const LEASED: Sql = Sql {
     sqlite: "select count(*) from queue_jobs where state = 2",
     postgres: "select count(*) from signalbox.queue_jobs where state = 2",
 };
+const PROMOTE: Sql = Sql {
+    sqlite: "update queue_jobs set state = 0",
+    postgres: "update signalbox.queue_jobs set state = 0",
+};
+const PENDING_TICKS: Sql = Sql {
+    sqlite: "select data from queue_jobs where recurring is not null and attempt = 0",
+    postgres: "select data::text from signalbox.queue_jobs where recurring is not null and attempt = 0",
+};
 const MARK: Sql = Sql {
     sqlite: "insert into queue_groups (queue, grp, seen_at) values ('mark', $1, 0) on conflict do nothing",
     postgres: "insert into signalbox.queue_groups (queue, grp, seen_at) values ('mark', $1, now()) on conflict do nothing",
@@ -49,6 +58,16 @@ const MARKS: Sql = Sql {
     sqlite: "select grp from queue_groups where queue = 'mark' order by grp",
     postgres: "select grp from signalbox.queue_groups where queue = 'mark' order by grp",
 };
+fn cron(pattern: &str, data: &str) -> Recurring {
+    Recurring {
+        job_id: "beat".into(),
+        data: json!(data),
+        schedule: Schedule::Cron(pattern.into()),
+        start_delay: None,
+        priority: 0,
+        skip_overlap: false,
+    }
+}
 async fn all<R: FromRow>(db: &Db, sql: Sql) -> Vec<R> {
     db.sql(sql).all().await.unwrap()
 }
@@ -166,6 +185,20 @@ both_engines! {
         assert_eq!((stats.pending, stats.processing, stats.failed), (0, 0, 0));
     }
 
+    async fn a_lease_that_ran_out_and_came_back_to_its_node_ends_the_execution_before(db: TestDb) {
+        let (f, record) = (Fixture::sql(db), Record::default());
+        f.queues.consume("t.q", Consumer::each("t.g", record.stuck())).await.unwrap();
+        f.queues.enqueue("t.q", jobs(&["x"])).await.unwrap();
+        record.wait(1).await;
+        // Another node saw the lease end, and is not the one to take the job.
+        f.db().db().sql(PROMOTE).execute().await.unwrap();
+        f.queues.enqueue("t.q", jobs(&["y"])).await.unwrap();
+        let mut all = record.wait(4).await;
+        all.sort();
+        assert_eq!(all, ["ended", "x 1", "x 2", "y 1"]);
+        assert_eq!(f.queues.in_flight("t.q"), 2);
+    }
+
     async fn a_job_whose_every_execution_died_is_not_started_again(db: TestDb) {
         let (f, record) = (Fixture::sql(db), Record::default());
         f.queues.enqueue("t.q", jobs(&["killer"])).await.unwrap();
@@ -224,14 +257,7 @@ both_engines! {
             });
             queues.consume("t.q", Consumer::each("t.g", seen)).await.unwrap();
         }
-        let beat = Recurring {
-            job_id: "beat".into(),
-            data: json!({}),
-            schedule: Schedule::Cron("*/5 * * * *".into()),
-            start_delay: None,
-            priority: 0,
-            skip_overlap: false,
-        };
+        let beat = cron("*/5 * * * *", "tick");
         f.queues.schedule("t.q", beat.clone()).await.unwrap();
         second.schedule("t.q", beat).await.unwrap();
         for tick in 1..=4 {
@@ -249,6 +275,36 @@ both_engines! {
         let next = async || f.queues.recurring_details("t.q", "beat").await.unwrap().unwrap().next_at;
         eventually(async || next().await == start.plus_millis(2_400_000), "the grid goes on").await;
         assert!(stays(async || record.len() == 4).await);
+    }
+
+    async fn plugins_19_20_a_tick_is_made_of_what_was_updated_while_a_node_read_the_job(db: TestDb) {
+        let (f, start) = (Fixture::sql(db), Fixture::epoch());
+        // The update keeps the next instant; the second one not the instants after it.
+        for (queue, minute, old, new, next) in [
+            ("t.a", 5, "*/5 * * * *", "*/5 * * * *", 10),
+            ("t.b", 7, "*/7 * * * *", "7 * * * *", 67),
+        ] {
+            let at = |minute: i64| start.plus_millis(minute * 60_000);
+            let (node, updater, record) = (fail::Scope::default(), fail::Scope::default(), Record::default());
+            node.run(f.queues.consume(queue, Consumer::each("t.g", record.handler()))).await.unwrap();
+            f.queues.schedule(queue, cron(old, "old")).await.unwrap();
+            eventually(async || f.clock.sleeping_until(at(minute)) == 1, "the lane waits for the tick").await;
+            updater.arm(fail::COMMIT, fail::Action::Hang);
+            let update = {
+                let (queues, updater, new) = (f.queues.clone(), updater.clone(), cron(new, "new"));
+                plugin_api::spawn(async move { updater.run(queues.schedule(queue, new)).await })
+            };
+            eventually(async || updater.visits(fail::COMMIT) == 1, "the update is about to commit").await;
+            node.arm("queue.tick", fail::Action::Hang);
+            f.run_to(at(minute)).await;
+            eventually(async || node.visits("queue.tick") == 1, "the node has read the job").await;
+            updater.disarm(fail::COMMIT);
+            within(update, "the update").await.unwrap().unwrap();
+            node.disarm("queue.tick");
+            assert_eq!(record.wait(1).await, ["new"]);
+            let details = f.queues.recurring_details(queue, "beat").await.unwrap();
+            assert_eq!(details.unwrap().next_at, at(next));
+        }
     }
 
     async fn a_batch_takes_its_jobs_and_writes_in_one_transaction(db: TestDb) {
@@ -394,6 +450,39 @@ both_engines! {
     }
 }
 
+/// A node has moved the job on and made its tick, and is about to commit, when the job is updated. SQLite
+/// has one writer, so there the case cannot arise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plugins_19_20_an_update_drops_the_tick_that_a_node_is_just_making() {
+    let (f, node) = (
+        Fixture::sql(TestDb::postgres().await),
+        fail::Scope::default(),
+    );
+    f.busy_group("t.q").await;
+    let consumer = Consumer::each("t.g", Record::default().handler());
+    node.run(f.queues.consume("t.q", consumer)).await.unwrap();
+    let old = cron("*/5 * * * *", "old");
+    f.queues.schedule("t.q", old).await.unwrap();
+    let due = Fixture::epoch().plus_millis(300_000);
+    let waits = async || f.clock.sleeping_until(due) == 1;
+    eventually(waits, "the lane waits for the tick").await;
+    let commits = node.visits(fail::COMMIT);
+    node.arm(fail::COMMIT, fail::Action::Hang);
+    f.run_to(due).await;
+    let made = async || node.visits(fail::COMMIT) > commits;
+    eventually(made, "the tick is made").await;
+    let update = {
+        let queues = f.queues.clone();
+        let new = cron("0 4 * * *", "new");
+        plugin_api::spawn(async move { queues.schedule("t.q", new).await })
+    };
+    assert!(stays(async || !update.is_finished()).await);
+    node.disarm(fail::COMMIT);
+    within(update, "the update").await.unwrap().unwrap();
+    let pending = all::<String>(f.db().db(), PENDING_TICKS).await;
+    assert_eq!(pending, [] as [String; 0]);
+}
+
 /// An enqueue of a job id that a batch is handling right now waits for the outcome: neither lost
 /// with the batch nor doubled. SQLite has one writer, so there the case cannot arise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -442,4 +531,22 @@ async fn the_memory_backend_refuses_batches_and_more_jobs_than_it_has_room_for()
     f.queues.enqueue("t.q", many).await.unwrap();
     let full = f.queues.enqueue("t.q", jobs(&["one more"])).await;
     assert!(full.err().unwrap().to_string().contains("10000"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_backend_forgets_a_broadcast_group_that_was_left_and_keeps_a_work_queue() {
+    const DONE: Hook<String> = Hook::new("owner.thing.done");
+    let (db, f) = (TestDb::sqlite().await, Fixture::memory());
+    let (queues, clock) = (f.queues.clone(), f.clock.clone());
+    let bus = SqlHookBus::new(db.db().clone(), queues, clock, "node-1".into());
+    bus.open_barrier().await.unwrap();
+    let hooks = Hooks::new(bus, PluginId::new("owner"));
+    for mode in [HookMode::Broadcast, HookMode::work_queue("w")] {
+        let nothing = |_: String, _| async { Ok(()) };
+        let listener = hooks.on(&DONE, mode, nothing).await.unwrap();
+        listener.unsubscribe().await;
+    }
+    hooks.emit(&DONE, &"x".to_owned()).await.unwrap();
+    let stats = f.queues.stats("hook:owner.thing.done").await.unwrap();
+    assert_eq!((stats.consumer_groups, stats.pending), (1, 1));
 }

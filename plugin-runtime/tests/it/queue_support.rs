@@ -4,7 +4,7 @@
 use plugin_api::{
     Clock, Ts,
     hints::{HintListener, Hints},
-    queue::{BatchHandler, Job, JobError, JobHandler, QueueManager, Verdict},
+    queue::{BatchHandler, Consumer, Job, JobError, JobHandler, NewJob, QueueManager, Verdict},
 };
 use plugin_runtime::queue::{MemoryQueues, SqlQueues};
 use std::{
@@ -119,6 +119,16 @@ impl Fixture {
         )
         .await;
     }
+    /// A group whose only slot is taken for good, so that what it is given from now on stays pending.
+    /// To be called before other groups consume.
+    pub async fn busy_group(&self, queue: &str) {
+        let consumer = Consumer::each("t.busy", Record::default().stuck()).concurrency(1);
+        self.queues.consume(queue, consumer).await.unwrap();
+        let stuck = vec![NewJob::new("stuck".into())];
+        self.queues.enqueue(queue, stuck).await.unwrap();
+        let taken = async || self.queues.in_flight(queue) == 1;
+        eventually(taken, "its only slot is taken").await;
+    }
     pub async fn run_for(&self, d: Duration) {
         self.run_to(self.now().plus_millis(d.as_millis() as i64))
             .await;
@@ -201,6 +211,25 @@ impl Record {
     pub async fn wait(&self, n: usize) -> Vec<String> {
         let what = format!("{n} entries");
         until(async || (self.len() >= n).then(|| self.all()), &what).await
+    }
+    /// A handler that records text and attempt of each job and never ends by itself; that it was
+    /// ended it records too.
+    pub fn stuck(&self) -> Arc<dyn JobHandler> {
+        struct Ended(Record);
+        impl Drop for Ended {
+            fn drop(&mut self) {
+                self.0.add("ended");
+            }
+        }
+        let record = self.clone();
+        handler(move |job| {
+            record.add(format!("{} {}", text(&job), job.attempt));
+            let held = Ended(record.clone());
+            async move {
+                let _held = held;
+                std::future::pending().await
+            }
+        })
     }
     /// A handler that records the text of each job's data and succeeds.
     pub fn handler(&self) -> Arc<dyn JobHandler> {

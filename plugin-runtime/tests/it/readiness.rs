@@ -179,6 +179,22 @@ async fn plugins_19_30_ready_after_the_boot_while_critical_probes_are_ok() {
 }
 
 #[tokio::test]
+async fn an_answer_is_kept_for_a_second_whatever_the_wall_clock_does() {
+    let db = TestDb::sqlite().await;
+    let switch = Switch::default();
+    let kit = Kit::new(&db).await.plugin(probing("vital", true, &switch));
+    let node = kit.boot().await;
+    let (clock, readiness) = (node.clock(), node.runtime().readiness());
+    assert!(readiness.report().await.ready);
+    switch.0.store(1, Ordering::SeqCst);
+    clock.set(clock.now().plus_millis(-3_600_000));
+    assert!(readiness.report().await.ready, "still fresh");
+    clock.advance(Duration::from_secs(1));
+    assert!(!readiness.report().await.ready, "asked again");
+    node.shutdown().await;
+}
+
+#[tokio::test]
 async fn probe_names_are_unique_and_begin_with_the_plugin() {
     let db = TestDb::sqlite().await;
     for name in ["other.probe", "mine", "mine.", "core.database"] {

@@ -6,7 +6,10 @@
 mod state;
 mod worker;
 
-use super::schedule::Grid;
+use super::{
+    schedule::Grid,
+    stop::{Loops, Stop, Stopper},
+};
 use async_trait::async_trait;
 use plugin_api::{
     Clock, Tx,
@@ -16,14 +19,8 @@ use plugin_api::{
     },
 };
 use state::State;
-use std::{
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinHandle,
-};
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::Notify;
 use worker::Worker;
 
 /// Jobs kept at most; then enqueueing is an error.
@@ -46,7 +43,7 @@ impl Core {
 /// Queues in this process's memory.
 pub struct MemoryQueues {
     core: Arc<Core>,
-    workers: Mutex<Vec<(watch::Sender<bool>, JoinHandle<()>)>>,
+    loops: Loops,
 }
 
 impl MemoryQueues {
@@ -57,7 +54,7 @@ impl MemoryQueues {
                 clock,
                 state: Mutex::default(),
             }),
-            workers: Mutex::default(),
+            loops: Loops::default(),
         })
     }
 }
@@ -73,12 +70,12 @@ struct StopWorker {
     core: Arc<Core>,
     queue: String,
     wake: Arc<Notify>,
-    stop: watch::Sender<bool>,
+    worker: Arc<Stopper>,
 }
 #[async_trait]
 impl Unsubscribe for StopWorker {
     async fn unsubscribe(&self) {
-        self.stop.send_replace(true);
+        self.worker.stop(Stop::Draining);
         self.core.state().unlisten(&self.queue, &self.wake);
     }
 }
@@ -127,28 +124,27 @@ impl QueueManager for MemoryQueues {
                 "the consumer has no group; write <plugin>.<name>",
             ));
         }
-        let (stop, stopped) = watch::channel(false);
-        let now = self.core.clock.now();
-        let wake = self.core.state().listen(queue, &consumer.group, now);
-        let worker = Worker::new(
-            self.core.clone(),
-            queue.to_owned(),
-            &consumer,
-            consumer.concurrency.clamp(1, MAX_CONCURRENCY),
-            handler.clone(),
-            wake.clone(),
-            stopped,
-        );
-        let task = plugin_api::spawn(worker.run());
-        self.workers
-            .lock()
-            .expect("no panic while held")
-            .push((stop.clone(), task));
+        let wake = Arc::new(Notify::new());
+        let worker = self.loops.start(queue, |stop| {
+            let now = self.core.clock.now();
+            let mut state = self.core.state();
+            state.listen(queue, &consumer.group, wake.clone(), now);
+            Worker::new(
+                self.core.clone(),
+                queue.to_owned(),
+                &consumer,
+                consumer.concurrency.clamp(1, MAX_CONCURRENCY),
+                handler.clone(),
+                wake.clone(),
+                stop,
+            )
+            .run()
+        })?;
         Ok(Arc::new(StopWorker {
             core: self.core.clone(),
             queue: queue.to_owned(),
             wake,
-            stop,
+            worker,
         }))
     }
 
@@ -158,14 +154,13 @@ impl QueueManager for MemoryQueues {
             reason,
         };
         let delay = recurring.start_delay.unwrap_or_default();
+        let ahead_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+        let now = self.core.clock.now();
         let grid = Grid::new(&recurring.schedule).map_err(error)?;
-        let first = grid
-            .first(
-                self.core.clock.now(),
-                i64::try_from(delay.as_millis()).unwrap_or(i64::MAX),
-            )
-            .map_err(error)?;
-        self.core.state().schedule(queue, recurring, grid, first);
+        let first = grid.first(now, ahead_ms).map_err(error)?;
+        let furthest = grid.furthest(now, ahead_ms).map_err(error)?;
+        let mut state = self.core.state();
+        state.schedule(queue, recurring, grid, first, furthest);
         Ok(())
     }
 
@@ -204,24 +199,7 @@ impl QueueManager for MemoryQueues {
     }
 
     async fn stop(&self) {
-        let workers = std::mem::take(&mut *self.workers.lock().expect("no panic while held"));
-        for (stop, _) in &workers {
-            stop.send_replace(true);
-        }
-        let aborts: Vec<_> = workers.iter().map(|(_, t)| t.abort_handle()).collect();
-        let ended = async {
-            for (_, task) in workers {
-                task.await.ok();
-            }
-        };
-        let limit = Duration::from_secs(30);
-        if plugin_api::timeout(self.core.clock.as_ref(), limit, ended)
-            .await
-            .is_err()
-        {
-            tracing::warn!("Handlers of the memory queue still run after 30 s; they are ended.");
-            aborts.iter().for_each(|a| a.abort());
-        }
+        self.loops.stop(self.core.clock.as_ref(), "memory").await;
     }
 }
 

@@ -60,12 +60,15 @@ impl Rows {
         self.groups.values().flatten().for_each(|n| n.notify_one());
     }
 
-    fn fan_out(&mut self, row: &Row, seq: &mut u64) -> usize {
+    /// Gives a job to every group; one that must not overlap not to those that still have its
+    /// predecessor. Answers how many rows that added.
+    fn fan_out(&mut self, row: &Row, skip_overlap: bool, seq: &mut u64) -> usize {
         let mut added = 0;
         for group in self.groups.keys() {
-            let pending =
-                |j: &Row| j.named && !j.started && j.group == *group && j.job_id == row.job_id;
-            if row.named && self.jobs.iter().any(pending) {
+            let same = |j: &Row| row.named && j.named && !j.started && j.job_id == row.job_id;
+            let before = |j: &Row| skip_overlap && j.recurring == row.recurring;
+            let mut theirs = self.jobs.iter().filter(|j| j.group == *group);
+            if theirs.any(|j| same(j) || before(j)) {
                 continue;
             }
             *seq += 1;
@@ -120,7 +123,7 @@ impl State {
             };
             let waits_already = named && rows.jobs.iter().any(|j| j.job_id == row.job_id);
             if !rows.groups.is_empty() {
-                self.jobs += rows.fan_out(&row, &mut self.seq);
+                self.jobs += rows.fan_out(&row, false, &mut self.seq);
             } else if !queue.starts_with(HOOK_PREFIX) && !waits_already {
                 self.seq += 1;
                 row.seq = self.seq;
@@ -133,11 +136,9 @@ impl State {
     }
 
     /// Registers a group and a worker of it; jobs that waited for a group become its.
-    pub fn listen(&mut self, queue: &str, group: &str, now: Ts) -> Arc<Notify> {
+    pub fn listen(&mut self, queue: &str, group: &str, wake: Arc<Notify>, now: Ts) {
         let rows = self.queues.entry(queue.to_owned()).or_default();
-        let wake = Arc::new(Notify::new());
-        let workers = rows.groups.entry(group.to_owned()).or_default();
-        workers.push(wake.clone());
+        rows.groups.entry(group.to_owned()).or_default().push(wake);
         for job in rows.jobs.iter_mut().filter(|j| j.group.is_empty()) {
             job.group = group.to_owned();
         }
@@ -150,15 +151,21 @@ impl State {
                 repeat.next_at = due.next_at;
             }
         }
-        wake
     }
 
+    /// A worker has left. A broadcast group goes with its last one, and its jobs with it.
     pub fn unlisten(&mut self, queue: &str, wake: &Arc<Notify>) {
-        if let Some(rows) = self.queues.get_mut(queue) {
-            for workers in rows.groups.values_mut() {
-                workers.retain(|w| !Arc::ptr_eq(w, wake));
-            }
-        }
+        let Some(rows) = self.queues.get_mut(queue) else {
+            return;
+        };
+        rows.groups.retain(|group, workers| {
+            workers.retain(|w| !Arc::ptr_eq(w, wake));
+            !workers.is_empty() || !is_broadcast(queue, group)
+        });
+        let (groups, before) = (&rows.groups, rows.jobs.len());
+        rows.jobs
+            .retain(|j| j.group.is_empty() || groups.contains_key(&j.group));
+        self.jobs -= before - rows.jobs.len();
     }
 
     /// Starts up to `free` ready jobs of a group.
@@ -208,16 +215,29 @@ impl State {
         }) += 1;
     }
 
-    /// A job runs again later.
+    /// A job runs again later. Every worker of its group hears of it: who had it may be stopping.
     pub fn again(&mut self, queue: &str, seq: u64, run_at: Ts, deferred: bool) {
-        let rows = self.queues.get_mut(queue);
-        if let Some(job) = rows.and_then(|r| r.jobs.iter_mut().find(|j| j.seq == seq)) {
+        let Some(rows) = self.queues.get_mut(queue) else {
+            return;
+        };
+        if let Some(job) = rows.jobs.iter_mut().find(|j| j.seq == seq) {
             (job.running, job.run_at) = (false, run_at);
             job.executions -= u32::from(deferred);
+            let workers = rows.groups.get(&job.group);
+            workers.into_iter().flatten().for_each(|n| n.notify_one());
         }
     }
 
-    pub fn schedule(&mut self, queue: &str, settings: Recurring, grid: Grid, first: Ts) {
+    /// Creates or updates. Equal settings change nothing, unless the job waits for an instant beyond
+    /// the `furthest` that a clock that is right can have set.
+    pub fn schedule(
+        &mut self,
+        queue: &str,
+        settings: Recurring,
+        grid: Grid,
+        first: Ts,
+        furthest: Ts,
+    ) {
         let rows = self.queues.entry(queue.to_owned()).or_default();
         let same = |r: &Repeat| {
             let (a, b) = (&r.settings, &settings);
@@ -235,7 +255,8 @@ impl State {
                 b.skip_overlap,
             )
         };
-        if rows.recurring.get(&settings.job_id).is_some_and(same) {
+        let old = rows.recurring.get(&settings.job_id);
+        if old.is_some_and(|r| same(r) && r.next_at <= furthest) {
             return;
         }
         self.jobs -= drop_ticks(rows, &settings.job_id);
@@ -308,6 +329,14 @@ impl State {
     }
 }
 
+/// Whether a group of a hook's queue is a node's own: `<plugin>.<hook>.broadcast.<node>`
+/// (`plugins §6`). Such a group lives with its node; the SQL queue's are removed by the hook service.
+fn is_broadcast(queue: &str, group: &str) -> bool {
+    queue
+        .strip_prefix(HOOK_PREFIX)
+        .is_some_and(|hook| group.contains(&format!(".{hook}.broadcast.")))
+}
+
 fn drop_ticks(rows: &mut Rows, recurring: &str) -> usize {
     let before = rows.jobs.len();
     rows.jobs
@@ -326,12 +355,8 @@ fn tick(rows: &mut Rows, now: Ts, seq: &mut u64) -> usize {
             continue;
         };
         repeat.next_at = due.next_at;
-        let overlaps = |j: &Row| j.recurring.as_deref() == Some(id);
         let Some(at) = due.tick else { continue };
-        if repeat.settings.skip_overlap && rows.jobs.iter().any(overlaps) {
-            continue;
-        }
-        ticks.push(Row {
+        let tick = Row {
             seq: 0,
             group: String::new(),
             job_id: format!("{id}@{at}"),
@@ -345,10 +370,12 @@ fn tick(rows: &mut Rows, now: Ts, seq: &mut u64) -> usize {
             started: false,
             running: false,
             recurring: Some(id.clone()),
-        });
+        };
+        ticks.push((tick, repeat.settings.skip_overlap));
     }
-    ticks.sort_by_key(|t| t.due_at);
-    let added = ticks.iter().map(|t| rows.fan_out(t, seq)).sum();
+    ticks.sort_by_key(|(tick, _)| tick.due_at);
+    let fan_out = |(tick, skip): &(Row, bool)| rows.fan_out(tick, *skip, seq);
+    let added = ticks.iter().map(fan_out).sum();
     if added > 0 {
         rows.wake();
     }

@@ -4,10 +4,14 @@ use super::{Core, state::Row};
 use crate::queue::{
     decide::{Fate, fate},
     each::guarded,
+    stop::Stop,
 };
 use plugin_api::queue::{Consumer, JobError, JobHandler, Retries};
-use std::sync::Arc;
-use tokio::sync::{Notify, mpsc, watch};
+use std::{collections::HashMap, sync::Arc};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::AbortHandle,
+};
 
 pub(super) struct Worker {
     core: Arc<Core>,
@@ -17,8 +21,9 @@ pub(super) struct Worker {
     slots: usize,
     handler: Arc<dyn JobHandler>,
     wake: Arc<Notify>,
-    stopped: watch::Receiver<bool>,
-    flying: usize,
+    stop: watch::Receiver<Stop>,
+    /// The running handlers by the number of their job.
+    flying: HashMap<u64, AbortHandle>,
 }
 
 type Ended = (Row, Result<(), JobError>);
@@ -31,7 +36,7 @@ impl Worker {
         slots: usize,
         handler: Arc<dyn JobHandler>,
         wake: Arc<Notify>,
-        stopped: watch::Receiver<bool>,
+        stop: watch::Receiver<Stop>,
     ) -> Self {
         Self {
             core,
@@ -41,28 +46,23 @@ impl Worker {
             slots,
             handler,
             wake,
-            stopped,
-            flying: 0,
+            stop,
+            flying: HashMap::new(),
         }
     }
 
     pub async fn run(mut self) {
         let (report, mut reports) = mpsc::unbounded_channel::<Ended>();
         loop {
-            let stopping = *self.stopped.borrow();
-            if stopping && self.flying == 0 {
-                return;
-            }
-            let free = if stopping {
-                0
-            } else {
-                self.slots - self.flying
-            };
-            if free > 0 {
-                self.start(free, &report);
+            let stop = *self.stop.borrow_and_update();
+            match stop {
+                Stop::Abort => return self.release(&mut reports),
+                Stop::Draining if self.flying.is_empty() => return,
+                Stop::No if self.flying.len() < self.slots => self.start(&report),
+                Stop::Draining | Stop::No => {}
             }
             let next = self.core.state().next(&self.queue, &self.group);
-            let next = next.filter(|_| !stopping && self.flying < self.slots);
+            let next = next.filter(|_| stop == Stop::No && self.flying.len() < self.slots);
             let clock = self.core.clock.clone();
             let due = async move {
                 match next {
@@ -74,26 +74,40 @@ impl Worker {
                 Some((row, result)) = reports.recv() => self.end(&row, &result),
                 () = self.wake.notified() => {}
                 () = due => {}
-                _ = self.stopped.changed(), if !stopping => {}
+                Ok(()) = self.stop.changed() => {}
             }
         }
     }
 
-    fn start(&mut self, free: usize, report: &mpsc::UnboundedSender<Ended>) {
+    fn start(&mut self, report: &mpsc::UnboundedSender<Ended>) {
         let now = self.core.clock.now();
+        let free = self.slots - self.flying.len();
         let rows = self.core.state().claim(&self.queue, &self.group, free, now);
         for row in rows {
-            self.flying += 1;
+            let seq = row.seq;
             let (handler, report) = (self.handler.clone(), report.clone());
-            plugin_api::spawn(async move {
+            let task = plugin_api::spawn(async move {
                 let result = guarded(handler.as_ref(), row.job()).await;
                 report.send((row, result)).ok();
             });
+            self.flying.insert(seq, task.abort_handle());
+        }
+    }
+
+    /// Ends the handlers still running and gives their jobs to whoever looks next.
+    fn release(mut self, reports: &mut mpsc::UnboundedReceiver<Ended>) {
+        while let Ok((row, result)) = reports.try_recv() {
+            self.end(&row, &result);
+        }
+        let now = self.core.clock.now();
+        for (seq, task) in self.flying {
+            task.abort();
+            self.core.state().again(&self.queue, seq, now, false);
         }
     }
 
     fn end(&mut self, row: &Row, result: &Result<(), JobError>) {
-        self.flying -= 1;
+        self.flying.remove(&row.seq);
         let now = self.core.clock.now();
         let fate = fate(result, row.executions, self.retries, now);
         let mut state = self.core.state();
