@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, OnceLock};
 
 use aho_corasick::AhoCorasick;
@@ -115,6 +116,16 @@ impl MaskSet {
         self.mask(text.into())
     }
 
+    /// As [`Self::mask_text`] for a text that was cut off before it could be masked, by a size
+    /// limit or because its writer was killed. Its end may be the first part of a secret, which
+    /// no search finds, so an end that begins a pattern is removed. However short: a text that
+    /// has lost its rest misses nothing by it (secrets §10.2.4 asks for this from four characters).
+    pub fn mask_cut_text(&self, text: impl Into<String>) -> Masked<String> {
+        let mut text = text.into();
+        text.truncate(self.settled_len(&text));
+        self.mask_text(text)
+    }
+
     /// Masks every string of a JSON value, at any depth; a number whose decimal text equals
     /// a secret becomes [`MASK`]. Object keys stay, so that a document with a known shape
     /// keeps it (entity states, checkpoints, payloads).
@@ -127,6 +138,36 @@ impl MaskSet {
     /// apart as `****`, `****#2`, `****#3` (secrets §10.2.3).
     pub fn mask_document(&self, value: Value) -> Masked<Value> {
         Masked::new(self.clean_json(value, true))
+    }
+
+    /// How much of a cut text is masked the same whatever followed it.
+    fn settled_len(&self, text: &str) -> usize {
+        let Some(automaton) = &self.automaton else {
+            return text.len();
+        };
+        let longest = self.patterns.iter().map(String::len).max().unwrap_or(0);
+        let first = text.floor_char_boundary(text.len().saturating_sub(longest));
+        let Some(end) = text[first..]
+            .char_indices()
+            .map(|(at, _)| first + at)
+            .find(|&at| self.has_beginning(&text[at..]))
+        else {
+            return text.len();
+        };
+        // An occurrence that is whole but reaches into that end would be cut in two itself.
+        merged_spans(automaton, text)
+            .into_iter()
+            .find(|&(from, to)| from < end && end < to)
+            .map_or(end, |(from, _)| from)
+    }
+
+    /// Whether some pattern begins with `text` and goes on. Patterns with a common beginning
+    /// stand together, right behind the beginning itself.
+    fn has_beginning(&self, text: &str) -> bool {
+        self.patterns
+            .range::<str, _>((Excluded(text), Unbounded))
+            .next()
+            .is_some_and(|pattern| pattern.starts_with(text))
     }
 
     pub(crate) fn clean_text(&self, text: String) -> String {

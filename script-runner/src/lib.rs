@@ -8,12 +8,14 @@
 //!   removed afterwards. Names that change how programs load code are refused ([`mod@env`]).
 //! - **Nothing of the child leaks out.** It leads its own process group. At the time limit the whole
 //!   group gets TERM, two seconds later KILL; when the caller drops the future, KILL at once. A
-//!   background job of a script that has ended is killed too.
+//!   background job of a script that has ended is killed too, whatever it did with its output.
 //! - **Output is bounded.** Each stream keeps [`OUTPUT_LIMIT`] bytes; the rest is read and thrown
 //!   away, so that a chatty program neither blocks nor fills memory. Secrets are masked before the
-//!   cut, so that half a secret cannot stay behind at the edge.
+//!   cut, so that half a secret cannot stay behind at the edge; where capturing itself stopped in
+//!   the middle, what may begin a secret is left out.
 //! - **Load is bounded.** At most twice as many programs run as there are processors; waiting for a
-//!   place does not count against the program's time limit.
+//!   place does not count against the program's time limit. A caller with a time limit of its own,
+//!   around several programs perhaps, is admitted first ([`Runner::admit`]) and starts its clock then.
 //!
 //! ```no_run
 //! # async fn example(clock: std::sync::Arc<dyn plugin_api::Clock>) -> Result<(), script_runner::ScriptError> {
@@ -31,7 +33,7 @@ mod process;
 
 use plugin_api::{Clock, masking::MaskSet};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes kept of each output stream (`healthcheck §3.3.6`).
 pub const OUTPUT_LIMIT: usize = 64 * 1024;
@@ -60,7 +62,7 @@ pub struct ScriptSpec {
     pub env: BTreeMap<String, String>,
     /// Working directory; none is the scratch directory.
     pub cwd: Option<PathBuf>,
-    /// Wall-clock limit, from the start of the process.
+    /// Wall-clock limit, from the start of the process; waiting for a place comes before that.
     pub timeout: Duration,
     /// Masked in both streams before they are cut.
     pub mask: Arc<MaskSet>,
@@ -118,24 +120,56 @@ pub enum ScriptError {
 pub struct Runner {
     clock: Arc<dyn Clock>,
     places: Arc<Semaphore>,
+    total: usize,
 }
 
 impl Runner {
     /// A runner with `2 × processors` places (`scripts §6.7`).
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let total = processors * 2;
         Self {
             clock,
-            places: Arc::new(Semaphore::new(processors * 2)),
+            places: Arc::new(Semaphore::new(total)),
+            total,
         }
     }
 
-    /// Runs a program to its end or to its time limit. A program that fails is an outcome, not an
-    /// error. Dropping the future kills the program's whole process group.
+    /// Runs a program as soon as there is a place for it; otherwise as [`Places::run`].
     pub async fn run(&self, spec: ScriptSpec) -> Result<ScriptOutcome, ScriptError> {
-        let place = self.places.acquire().await;
-        let outcome = process::run(self.clock.as_ref(), spec).await;
-        drop(place);
-        outcome
+        self.admit(1).await.run(spec).await
+    }
+
+    /// Waits for places for `programs` that shall run at once, at least one and at most all there
+    /// are, and holds them until the answer is dropped. Who asks first is admitted first. All are
+    /// taken together: callers that held some while waiting for more could block each other.
+    pub async fn admit(&self, programs: usize) -> Places {
+        let wanted = programs.clamp(1, self.total);
+        let permits = u32::try_from(wanted).unwrap_or(u32::MAX);
+        Places {
+            clock: self.clock.clone(),
+            free: Semaphore::new(wanted),
+            // The semaphore is never closed, which is the only error.
+            _held: self.places.clone().acquire_many_owned(permits).await.ok(),
+        }
+    }
+}
+
+/// Places of a [`Runner`], held by one caller for the programs it is going to run.
+#[must_use = "the places are held only as long as this lives"]
+pub struct Places {
+    clock: Arc<dyn Clock>,
+    /// Those of the held ones on which no program runs.
+    free: Semaphore,
+    _held: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    /// Runs a program to its end or to its time limit. A program that fails is an outcome, not an
+    /// error. Dropping the future kills the program's whole process group. More programs than
+    /// there are places take turns.
+    pub async fn run(&self, spec: ScriptSpec) -> Result<ScriptOutcome, ScriptError> {
+        let _place = self.free.acquire().await;
+        process::run(self.clock.as_ref(), spec).await
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::{Program, ScriptError, ScriptOutcome, ScriptSpec, env, output::Captured};
 use nix::{
-    sys::signal::{Signal, killpg},
+    sys::{
+        signal::{Signal, killpg},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    },
     unistd::Pid,
 };
 use plugin_api::{Clock, clock::timeout};
@@ -11,7 +14,10 @@ use std::{
     process::{ExitStatus, Stdio},
     time::Duration,
 };
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{Signal as Signals, SignalKind, signal},
+};
 
 /// Between TERM and KILL at the time limit.
 const GRACE: Duration = Duration::from_secs(2);
@@ -21,32 +27,71 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Sets the file mode mask before the real program takes the process over.
 const PRELUDE: &str = r#"umask 077; exec "$@""#;
 
-/// A process group that must not survive its owner.
+/// A child and the process group it leads, which must not survive it.
+///
+/// The group goes by its leader's number, and that number can pass to a stranger once the leader is
+/// reaped and nobody else is in the group. So the leader's end is only looked at, and it is reaped
+/// after the last signal: until then the number is the group's own.
 struct Group {
-    leader: Pid,
-    ended: bool,
+    leader: Child,
+    /// Tells that a child of this process has ended, whichever.
+    ends: Signals,
 }
 
 impl Group {
-    fn of(child: &Child) -> Option<Self> {
-        let id = i32::try_from(child.id()?).ok()?;
-        Some(Self {
-            leader: Pid::from_raw(id),
-            ended: false,
-        })
+    fn spawn(command: &mut Command) -> Result<Self, ScriptError> {
+        // Listens before the child is there, so that its end cannot be missed.
+        let ends = signal(SignalKind::child()).map_err(ScriptError::Wait)?;
+        let leader = command.spawn().map_err(ScriptError::Spawn)?;
+        Ok(Self { leader, ends })
     }
+
+    /// None once the leader has been reaped.
+    fn number(&self) -> Option<Pid> {
+        let id = i32::try_from(self.leader.id()?).ok()?;
+        Some(Pid::from_raw(id))
+    }
+
     fn signal(&self, signal: Signal) {
-        // The only failure is that nobody is left to receive it.
-        let _ = killpg(self.leader, signal);
+        if let Some(group) = self.number() {
+            // The only failure is that nobody is left to receive it.
+            let _ = killpg(group, signal);
+        }
+    }
+
+    /// Waits for the leader's end without reaping it.
+    async fn leader_ended(&mut self) {
+        while self.number().is_some_and(runs) {
+            self.ends.recv().await;
+        }
+    }
+
+    /// TERM, a grace period, KILL.
+    async fn stop(&mut self, clock: &dyn Clock) {
+        self.signal(Signal::SIGTERM);
+        // The leader may obey while others of the group do not, so KILL follows either way.
+        let _ = timeout(clock, GRACE, self.leader_ended()).await;
+        self.signal(Signal::SIGKILL);
+    }
+
+    /// Kills whoever is left of the group and reaps the leader.
+    async fn finish(mut self) -> Result<ExitStatus, ScriptError> {
+        self.signal(Signal::SIGKILL);
+        self.leader.wait().await.map_err(ScriptError::Wait)
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if !self.ended {
-            self.signal(Signal::SIGKILL);
-        }
+        self.signal(Signal::SIGKILL);
     }
+}
+
+/// Whether a child still runs. An error says that there is nothing to wait for; whoever reaps it
+/// will learn more.
+fn runs(child: Pid) -> bool {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::Pid(child), look) == Ok(WaitStatus::StillAlive)
 }
 
 fn command(spec: &ScriptSpec) -> Command {
@@ -82,12 +127,11 @@ pub(crate) async fn run(clock: &dyn Clock, spec: ScriptSpec) -> Result<ScriptOut
         .stderr(Stdio::piped())
         .process_group(0);
     let started = clock.monotonic();
-    let mut child = command.spawn().map_err(ScriptError::Spawn)?;
-    let mut group = Group::of(&child);
+    let mut group = Group::spawn(&mut command)?;
 
     let (mut out, mut err) = (Captured::default(), Captured::default());
-    let (mut out_pipe, mut err_pipe) = (child.stdout.take(), child.stderr.take());
-    let mut ended = None;
+    let (mut out_pipe, mut err_pipe) = (group.leader.stdout.take(), group.leader.stderr.take());
+    let timed_out;
     {
         let mut streams = std::pin::pin!(async {
             tokio::join!(
@@ -107,56 +151,32 @@ pub(crate) async fn run(clock: &dyn Clock, spec: ScriptSpec) -> Result<ScriptOut
         let waited = timeout(clock, spec.timeout, async {
             loop {
                 tokio::select! {
-                    status = child.wait() => return status,
+                    () = group.leader_ended() => break,
                     _ = &mut streams, if !drained => drained = true,
                 }
             }
         })
         .await;
-        match waited {
-            Ok(status) => ended = Some(status.map_err(ScriptError::Wait)?),
-            Err(_) => stop(clock, &mut child, group.as_ref()).await?,
+        timed_out = waited.is_err();
+        if timed_out {
+            group.stop(clock).await;
         }
-        if !drained && timeout(clock, DRAIN, &mut streams).await.is_err() {
-            // Somebody of the group still holds a pipe, so the group's number is still its own.
-            if let Some(group) = &group {
-                group.signal(Signal::SIGKILL);
-            }
+        if !drained {
+            // A background job may never let go of the pipes; what is left of it is killed below.
+            let _ = timeout(clock, DRAIN, &mut streams).await;
         }
     }
-    if let Some(group) = &mut group {
-        group.ended = true;
-    }
-    let (stdout, out_cut) = out.finish(&spec.mask);
-    let (stderr, err_cut) = err.finish(&spec.mask);
+    let status = group.finish().await?;
+    let (stdout, out_cut) = out.finish(&spec.mask, timed_out);
+    let (stderr, err_cut) = err.finish(&spec.mask, timed_out);
     Ok(ScriptOutcome {
-        exit_code: ended.map_or(-1, exit_code),
+        exit_code: if timed_out { -1 } else { exit_code(status) },
         stdout,
         stderr,
         duration: clock.monotonic().saturating_sub(started),
-        timed_out: ended.is_none(),
+        timed_out,
         truncated: out_cut || err_cut,
     })
-}
-
-/// TERM, a grace period, KILL, always to the whole group; returns when the child is reaped.
-async fn stop(
-    clock: &dyn Clock,
-    child: &mut Child,
-    group: Option<&Group>,
-) -> Result<(), ScriptError> {
-    if let Some(group) = group {
-        group.signal(Signal::SIGTERM);
-    }
-    let left = timeout(clock, GRACE, child.wait()).await.is_err();
-    // The leader may have obeyed while others of the group did not.
-    if let Some(group) = group {
-        group.signal(Signal::SIGKILL);
-    }
-    if left {
-        child.wait().await.map_err(ScriptError::Wait)?;
-    }
-    Ok(())
 }
 
 fn exit_code(status: ExitStatus) -> i32 {

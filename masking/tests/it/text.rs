@@ -73,6 +73,30 @@ fn secrets_10_2_oversized_text_is_omitted_rather_than_let_through() {
 }
 
 #[test]
+fn secrets_10_2_the_first_part_of_a_secret_is_removed_from_the_end_of_a_cut_text() {
+    let cut = |secrets: &[&str], text: &str, expect: &str| {
+        let masked = MaskSet::of(secrets).mask_cut_text(text);
+        assert_eq!(masked.as_ref(), expect, "{secrets:?} in {text:?}");
+    };
+    cut(&["hunter2"], "a hunter2 b hunt", "a **** b ");
+    cut(&["hunter2"], "a hunter2", "a ****");
+    cut(&["hunter2"], "no secret", "no secret");
+    cut(&["hunter2", "no secret at all"], "no secret", "");
+    cut(&["pässwörd"], "x=pä", "x=");
+    cut(&["hunter2"], "h", "");
+    cut(&["hunter2"], "", "");
+    cut(&[], "hunt", "hunt");
+    // Of several patterns the one that reaches back farthest counts.
+    cut(&["bcde", "abcx"], "_abc", "_");
+    // A line of the key, and the key itself, which begins before it.
+    let key = "MIIEvQIBADAN\n9w0BAQEFAASC";
+    cut(&[key], "got 9w0BAQ", "got ");
+    cut(&[key], "got MIIEvQIBADAN\n9w0BAQ", "got ");
+    // The first secret is whole, but its end is the beginning of the second.
+    cut(&["abcd", "cdef"], "_abcd", "_");
+}
+
+#[test]
 fn debug_output_never_shows_a_secret() {
     let shown = format!("{:?}", MaskSet::of(["hunter2"]));
     assert!(!shown.contains("hunter2"), "{shown}");
@@ -91,6 +115,20 @@ proptest! {
             prop_assert!(!once.contains(secret.as_str()), "{secret:?} survives in {once:?}");
         }
         prop_assert_eq!(set.mask_text(once.as_str()).into_inner(), once);
+    }
+
+    /// Without `*`, whose replacements can complete secrets that the whole text does not hold.
+    #[test]
+    fn a_cut_text_shows_nothing_that_the_whole_text_would_not(
+        secrets in prop::collection::vec("[abé]{4,9}", 1..6),
+        text in "[abé ]{0,60}",
+        at in any::<prop::sample::Index>(),
+    ) {
+        let set = MaskSet::of(&secrets);
+        let kept = &text[..text.floor_char_boundary(at.index(text.len() + 1))];
+        let whole = set.mask_text(text.as_str()).into_inner();
+        let cut = set.mask_cut_text(kept).into_inner();
+        prop_assert!(whole.starts_with(&cut), "{cut:?} of {kept:?} in {whole:?}");
     }
 
     #[test]

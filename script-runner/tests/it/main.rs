@@ -2,6 +2,7 @@
 
 mod environment;
 mod output;
+mod places;
 mod stopping;
 
 use plugin_api::SystemClock;

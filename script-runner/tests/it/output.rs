@@ -3,7 +3,7 @@
 use crate::{run, shell};
 use plugin_api::masking::MaskSet;
 use script_runner::OUTPUT_LIMIT;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 #[tokio::test]
 async fn streams_and_exit_code_are_reported() {
@@ -50,4 +50,32 @@ async fn a_secret_across_the_cut_leaves_nothing_behind() {
         "{}",
         &out.stdout[OUTPUT_LIMIT - 20..]
     );
+}
+
+#[tokio::test]
+async fn a_secret_cut_in_two_where_capturing_stops_leaves_nothing_behind() {
+    // Far more than is captured; masking shrinks it to far less than is shown. A line is 24 bytes
+    // long, so the widths let the capture end after each byte of it, inside a character too.
+    let secret = "sß3cr3t-välue-→-123";
+    for width in 1..=secret.len() {
+        let mut spec = shell(&format!(
+            "printf '%{width}s\\n' ''; yes \"$TOKEN\" | head -c 300000"
+        ));
+        spec.env.insert("TOKEN".into(), secret.into());
+        spec.mask = Arc::new(MaskSet::of([secret]));
+        let out = run(spec).await;
+        assert!(out.truncated);
+        let odd = out.stdout.lines().skip(1).find(|line| *line != "****");
+        assert_eq!(odd, None, "after {width} blanks");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_cut_in_two_by_the_time_limit_leaves_nothing_behind() {
+    let mut spec = shell("echo begun; printf %s s3cr3t-va; sleep 1000");
+    spec.timeout = Duration::from_millis(500);
+    spec.mask = Arc::new(MaskSet::of(["s3cr3t-value"]));
+    let out = run(spec).await;
+    assert!(out.timed_out);
+    assert_eq!(out.stdout, "begun");
 }

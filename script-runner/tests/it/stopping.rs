@@ -72,3 +72,20 @@ async fn a_background_job_neither_delays_the_answer_nor_survives() {
         "the background job survived"
     );
 }
+
+#[tokio::test]
+async fn a_background_job_that_holds_no_pipe_does_not_survive_either() {
+    let out = run(shell("sleep 1000 >/dev/null 2>&1 & echo $!; exit 3")).await;
+    assert_eq!(out.exit_code, 3);
+    assert!(
+        until(|| !alive(&out.stdout)).await,
+        "the background job survived"
+    );
+}
+
+#[tokio::test]
+async fn no_zombie_is_left_when_the_answer_comes() {
+    let out = run(shell("echo $$")).await;
+    let pid: i32 = out.stdout.parse().expect("a process id");
+    assert!(kill(Pid::from_raw(pid), None).is_err());
+}
