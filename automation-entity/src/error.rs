@@ -1,6 +1,11 @@
 //! What can go wrong when a kind is defined or an entity written.
 
-use plugin_api::{BoxError, PluginId, db::DbError};
+use plugin_api::{
+    BoxError, PluginId,
+    db::{DbError, is_lock_timeout, is_unavailable},
+    http::Problem,
+};
+use std::error::Error;
 
 /// Why a kind was refused; the boot fails (`entity §3`).
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +90,7 @@ pub enum MutateError {
         /// The id.
         id: String,
     },
-    /// Another writer held the entity, or the database, for 30 s; `apply` was not called.
+    /// Another writer held the entity for 30 s; `apply` was not called.
     #[error("entity {kind}:{id} is busy")]
     Busy {
         /// The kind.
@@ -155,6 +160,43 @@ pub enum MutateError {
         /// The cause.
         source: DbError,
     },
+}
+
+impl MutateError {
+    /// True when the same write may well go through in a moment: the database is away, or others hold
+    /// what it needs. Says nothing about whether it did: the answer of a commit can be lost.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+            || self
+                .database()
+                .is_some_and(|e| is_unavailable(e) || is_lock_timeout(e))
+    }
+
+    /// The error of the database that is behind it, also of one that a reader or `apply` met, if
+    /// their own errors name it as their source.
+    fn database(&self) -> Option<&DbError> {
+        let mut cause = self.source();
+        while let Some(e) = cause {
+            if let Some(e) = e.downcast_ref() {
+                return Some(e);
+            }
+            cause = e.source();
+        }
+        None
+    }
+}
+
+impl From<MutateError> for Problem {
+    /// 503 for what passes, 500 for the rest: what a plugin's own error means is for the plugin to say.
+    fn from(e: MutateError) -> Self {
+        if !e.is_passing() {
+            return Self::internal(&e);
+        }
+        match e.database() {
+            Some(db) if is_unavailable(db) => Self::unavailable("The database does not answer."),
+            _ => Self::unavailable("This is being written by others; try again."),
+        }
+    }
 }
 
 /// Why a question about an entity could not be answered.

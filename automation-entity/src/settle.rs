@@ -32,6 +32,26 @@ pub struct SettledEntity<S> {
 }
 
 impl<S: EntityState> EntityHandle<S> {
+    /// Waits until no other task of this process writes any of `ids`, for a caller of
+    /// [`EntityHandle::settle_with`] that has not begun its transaction yet: who waits must not hold a
+    /// connection that others need. The turns end when what is answered is dropped, which must be after
+    /// the transaction. They are taken in byte order, so that two callers never wait for each other.
+    ///
+    /// # Errors
+    /// See [`MutateError`]; `Busy` after 30 s.
+    pub async fn turns(&self, ids: &[String]) -> Result<impl Send + use<S>, MutateError> {
+        let mut ids: Vec<&String> = ids.iter().collect();
+        ids.sort();
+        ids.dedup();
+        let mut turns = Vec::with_capacity(ids.len());
+        for id in ids {
+            let opts = MutateOpts::default();
+            let write = Write::begin(&self.core, id, opts, Place::OwnTransaction)?;
+            turns.push(write.turn().await?);
+        }
+        Ok(turns)
+    }
+
     /// Writes what entities are computed from, inside a transaction the caller holds and commits: as
     /// [`EntityHandle::mutate_with`] for all of `ids` at once, with the state after read back instead
     /// of answered by `apply`. So one write may change several entities, create and remove them, and

@@ -1,5 +1,6 @@
 //! A system as callers see it, and what can be wrong with one.
 
+use automation_entity::MutateError;
 use plugin_api::{Ts, http::patch};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -79,19 +80,24 @@ pub enum SystemError {
     Db(#[from] plugin_api::db::DbError),
     /// The entity layer refused.
     #[error(transparent)]
-    Entity(Box<automation_entity::MutateError>),
+    Entity(Box<MutateError>),
 }
 
 impl SystemError {
     /// Gets the plugin's own error back out of a failed write.
-    pub fn from_write(e: automation_entity::MutateError) -> Self {
+    pub fn from_write(e: MutateError) -> Self {
         match e {
-            automation_entity::MutateError::Apply(e) => match e.downcast::<SystemError>() {
+            MutateError::Apply(e) => match e.downcast::<SystemError>() {
                 Ok(own) => *own,
-                Err(e) => Self::Entity(Box::new(automation_entity::MutateError::Apply(e))),
+                Err(e) => Self::Entity(Box::new(MutateError::Apply(e))),
             },
             e => Self::Entity(Box::new(e)),
         }
+    }
+
+    /// True when the same write may well go through in a moment, as [`MutateError::is_passing`] says.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Entity(e) if e.is_passing())
     }
 }
 

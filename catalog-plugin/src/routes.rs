@@ -43,7 +43,7 @@ impl From<SystemError> for Problem {
                 }],
             ),
             SystemError::Db(e) => e.into(),
-            SystemError::Entity(e) => Problem::internal(&e),
+            SystemError::Entity(e) => (*e).into(),
         }
     }
 }
@@ -110,18 +110,20 @@ async fn put(
         description: Some(put.description.clone()),
         metadata: Some(Some(put.metadata.clone())),
     };
-    match store.change(&id, change).await {
-        Ok(system) => Ok(Json(system).into_response()),
-        Err(SystemError::NotFound(_)) => {
-            let new = NewSystem {
-                id: Some(id),
-                name: put.name,
-                description: put.description,
-                metadata: put.metadata,
-            };
-            Ok((StatusCode::CREATED, Json(store.create(new).await?)).into_response())
-        }
-        Err(e) => Err(e.into()),
+    match store.change(&id, change.clone()).await {
+        Err(SystemError::NotFound(_)) => {}
+        changed => return Ok(Json(changed?).into_response()),
+    }
+    let new = NewSystem {
+        id: Some(id.clone()),
+        name: put.name,
+        description: put.description,
+        metadata: put.metadata,
+    };
+    match store.create(new).await {
+        // Somebody declared it in between.
+        Err(SystemError::IdTaken(_)) => Ok(Json(store.change(&id, change).await?).into_response()),
+        created => Ok((StatusCode::CREATED, Json(created?)).into_response()),
     }
 }
 

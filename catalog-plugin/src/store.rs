@@ -4,6 +4,7 @@ use crate::{
     entity::SystemState,
     model::{NewSystem, System, SystemChange, SystemError, check_id, check_name, name_key},
 };
+use automation_core::registry::Cancel;
 use automation_entity::{EntityHandle, MutateOpts};
 use plugin_api::{BoxError, Clock, Conn, Db, Doc, Text, Ts, Tx, db::is_unique_violation};
 use serde_json::{Map, Value};
@@ -85,8 +86,23 @@ impl Store {
         Self { db, clock, handle }
     }
 
+    /// See [`EntityHandle::patiently`].
+    pub async fn patiently<T, F>(
+        &self,
+        cancel: &Cancel,
+        write: impl FnMut() -> F + Send,
+    ) -> Result<T, SystemError>
+    where
+        F: Future<Output = Result<T, SystemError>> + Send,
+    {
+        self.handle
+            .patiently(cancel, SystemError::is_passing, write)
+            .await
+    }
+
     /// One system.
     pub async fn get(&self, id: &str) -> Result<System, SystemError> {
+        can_exist(id)?;
         let found: Option<SystemRow> = self
             .db
             .sql(BY_IDS)
@@ -108,7 +124,7 @@ impl Store {
             .db
             .sql(PAGE)
             .bind(Text::new(after.0))
-            .bind(after.1.to_owned())
+            .bind(Text::new(after.1))
             .bind(limit as i64)
             .all()
             .await?;
@@ -193,6 +209,7 @@ impl Store {
         id: &str,
         edit: impl FnOnce(&mut System) + Send,
     ) -> Result<System, SystemError> {
+        can_exist(id)?;
         let now = self.clock.now();
         let mut changed = None;
         let out = &mut changed;
@@ -218,6 +235,7 @@ impl Store {
 
     /// Deletes a system; its tombstone lets other plugins clean up (`domains §3.4`).
     pub async fn delete(&self, id: &str) -> Result<(), SystemError> {
+        can_exist(id)?;
         self.handle
             .remove_in(id, MutateOpts::default(), async move |tx: &mut Tx| match tx
                 .sql(DELETE)
@@ -231,6 +249,11 @@ impl Store {
             .await
             .map_err(SystemError::from_write)
     }
+}
+
+/// An id that no system can have names none, and is not asked for: the database may not even take it.
+fn can_exist(id: &str) -> Result<(), SystemError> {
+    check_id(id).map_err(|_| SystemError::NotFound(id.to_owned()))
 }
 
 async fn find(tx: &mut Tx, id: &str) -> Result<Option<System>, BoxError> {

@@ -34,7 +34,7 @@ pub const MANAGE: AccessRule = AccessRule::new(
 );
 
 /// The plugin's tables.
-pub const MIGRATIONS: &[Migration] = plugin_api::migrations!["0001_init"];
+pub const MIGRATIONS: &[Migration] = plugin_api::migrations!["0001_init", "0002_update_requests"];
 
 /// Every statement of the plugin, for the test that prepares them.
 pub const STATEMENTS: &[(&str, plugin_api::db::Sql)] = store::STATEMENTS;

@@ -1,6 +1,10 @@
 //! An incident as callers see it, and what can be wrong with one.
 
-use plugin_api::{Actor, Ts};
+use automation_entity::MutateError;
+use plugin_api::{
+    Actor, Ts,
+    db::{DbError, is_lock_timeout, is_unavailable},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -143,6 +147,9 @@ pub struct IncidentChange {
     pub status: Option<Status>,
     /// An entry for the timeline.
     pub note: Option<Note>,
+    /// The idempotency key of the request, kept with the entry: a second change with it changes
+    /// nothing and answers the entry it made.
+    pub request: Option<String>,
 }
 
 /// What a change says in the timeline.
@@ -166,12 +173,15 @@ pub enum IncidentError {
     Invalid {
         /// The field.
         field: &'static str,
+        /// What is wrong, as a stable code.
+        code: &'static str,
         /// What to write instead.
         reason: &'static str,
     },
-    /// The database refused.
-    #[error(transparent)]
-    Db(#[from] plugin_api::db::DbError),
+    /// The database refused. Named as the source, so that who looks for a database that is away
+    /// finds it behind this.
+    #[error("{0}")]
+    Db(#[from] DbError),
     /// A stored row cannot be read.
     #[error("incident {id} has a stored {field} this program does not know: {value:?}")]
     Corrupt {
@@ -184,41 +194,77 @@ pub enum IncidentError {
     },
     /// The entity layer refused.
     #[error(transparent)]
-    Entity(Box<automation_entity::MutateError>),
+    Entity(Box<MutateError>),
 }
 
 impl IncidentError {
     /// Gets the plugin's own error back out of a failed write.
-    pub fn from_write(e: automation_entity::MutateError) -> Self {
+    pub fn from_write(e: MutateError) -> Self {
         match e {
-            automation_entity::MutateError::Apply(e) => match e.downcast::<IncidentError>() {
+            MutateError::Apply(e) => match e.downcast::<IncidentError>() {
                 Ok(own) => *own,
-                Err(e) => Self::Entity(Box::new(automation_entity::MutateError::Apply(e))),
+                Err(e) => Self::Entity(Box::new(MutateError::Apply(e))),
             },
             e => Self::Entity(Box::new(e)),
         }
     }
+
+    /// True when the same may well go through in a moment, as [`MutateError::is_passing`] says.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Db(e) => is_unavailable(e) || is_lock_timeout(e),
+            Self::Entity(e) => e.is_passing(),
+            _ => false,
+        }
+    }
 }
+
+/// The most characters of a title.
+const TITLE: usize = 200;
 
 /// The title, trimmed; 1–200 characters.
 pub fn check_title(title: &str) -> Result<String, IncidentError> {
     let title = title.trim();
-    if (1..=200).contains(&title.chars().count()) {
+    if (1..=TITLE).contains(&title.chars().count()) {
         return Ok(title.to_owned());
     }
     Err(IncidentError::Invalid {
         field: "title",
+        code: "bad_length",
         reason: "use 1 to 200 characters",
     })
 }
 
-/// At least one system, no blank ones.
+/// A title of any length as one that [`check_title`] takes, and the description with it: what an
+/// automation renders may be longer than anybody thought, and an alert must not be lost for that. A
+/// title that is cut stands whole in front of the description.
+pub fn fit_title(title: &str, description: Option<String>) -> (String, Option<String>) {
+    let title = title.trim();
+    if title.chars().count() <= TITLE {
+        return (title.to_owned(), description);
+    }
+    let cut: String = title.chars().take(TITLE - 1).collect();
+    let whole = match description {
+        Some(more) if !more.trim().is_empty() => format!("{title}\n\n{more}"),
+        _ => title.to_owned(),
+    };
+    (format!("{}…", cut.trim_end()), Some(whole))
+}
+
+/// At least one system, no blank ones, nothing in them that cannot be read.
 pub fn check_systems(ids: &BTreeSet<String>) -> Result<(), IncidentError> {
-    if ids.is_empty() || ids.iter().any(|i| i.trim().is_empty()) {
-        return Err(IncidentError::Invalid {
+    let invalid = |code, reason| {
+        Err(IncidentError::Invalid {
             field: "systemIds",
-            reason: "name at least one system, and no blank ones",
-        });
+            code,
+            reason,
+        })
+    };
+    if ids.is_empty() || ids.iter().any(|i| i.trim().is_empty()) {
+        return invalid("bad_length", "name at least one system, and no blank ones");
+    }
+    if ids.iter().any(|i| i.contains(char::is_control)) {
+        return invalid("bad_format", "use ids without control characters");
     }
     Ok(())
 }
@@ -228,6 +274,7 @@ pub fn check_message(message: &str) -> Result<(), IncidentError> {
     if message.trim().is_empty() {
         return Err(IncidentError::Invalid {
             field: "message",
+            code: "bad_length",
             reason: "write at least one character",
         });
     }

@@ -37,7 +37,11 @@ impl From<IncidentError> for Problem {
     fn from(e: IncidentError) -> Self {
         match e {
             IncidentError::NotFound(_) => Problem::not_found(e.to_string()),
-            IncidentError::Invalid { field, reason } => Problem::invalid(
+            IncidentError::Invalid {
+                field,
+                code,
+                reason,
+            } => Problem::invalid(
                 e.to_string(),
                 vec![FieldError {
                     // Bodies of the API are written in snake case, configs of actions are not.
@@ -45,12 +49,13 @@ impl From<IncidentError> for Problem {
                         "systemIds" => "/system_ids".into(),
                         field => format!("/{field}"),
                     },
-                    code: "bad_length".into(),
+                    code: code.into(),
                     message: reason.into(),
                 }],
             ),
             IncidentError::Db(e) => e.into(),
-            IncidentError::Corrupt { .. } | IncidentError::Entity(_) => Problem::internal(&e),
+            IncidentError::Entity(e) => (*e).into(),
+            IncidentError::Corrupt { .. } => Problem::internal(&e),
         }
     }
 }
@@ -185,6 +190,7 @@ async fn change(
             .status
             .map(|s| Note::OnStatusChange(format!("Status changed to {}", s.as_str()))),
         status: p.status,
+        request: None,
     };
     Ok(Json(store.change(&id, change).await?.0))
 }
@@ -224,7 +230,7 @@ async fn resolve(
     Path(id): Path<String>,
     ApiJson(r): ApiJson<Resolve>,
 ) -> Result<Json<Incident>, Problem> {
-    Ok(Json(store.resolve(&id, r.message).await?))
+    Ok(Json(store.resolve(&id, r.message, None).await?))
 }
 
 async fn delete(State(store): State<Store>, Path(id): Path<String>) -> Result<StatusCode, Problem> {

@@ -7,6 +7,7 @@
 mod deferred;
 mod held;
 mod locks;
+mod patience;
 mod recovery;
 
 pub(crate) use deferred::Deferred;
@@ -154,9 +155,10 @@ impl<'k> Write<'k> {
         }
     }
 
-    /// As [`Write::db`], but waiting too long means that somebody else is writing.
+    /// As [`Write::db`], but waiting too long for a lock means that somebody else is writing. A pool
+    /// without a connection does not: that is how a database shows that it is away.
     pub fn before_apply(&self, e: DbError) -> MutateError {
-        if is_lock_timeout(&e) || matches!(e, DbError::PoolTimedOut) {
+        if is_lock_timeout(&e) {
             self.busy()
         } else {
             self.db(e)

@@ -9,6 +9,7 @@ mod kit;
 mod masking;
 mod nodes;
 mod outbox;
+mod patience;
 mod scope;
 mod seeds;
 mod serialise;

@@ -44,16 +44,18 @@ struct UpdateMetadata(Store);
 impl Action for UpdateMetadata {
     type Config = Config;
 
-    async fn execute(&self, config: Config, _cx: &ActionCx) -> ActionResult {
+    async fn execute(&self, config: Config, cx: &ActionCx) -> ActionResult {
         let strategy = match config.strategy {
             Strategy::Merge => MetadataStrategy::Merge,
             Strategy::Replace => MetadataStrategy::Replace,
         };
-        match self
-            .0
-            .update_metadata(&config.system_id, strategy, config.metadata)
-            .await
-        {
+        // Merging or replacing twice is the same as once.
+        let update = || {
+            let metadata = config.metadata.clone();
+            self.0
+                .update_metadata(&config.system_id, strategy, metadata)
+        };
+        match self.0.patiently(&cx.cancel, update).await {
             Ok(s) => ActionResult::artifact(&SystemRecord {
                 system_id: s.id.clone(),
                 system_name: s.name,

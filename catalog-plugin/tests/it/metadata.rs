@@ -3,8 +3,10 @@
 use crate::world::{boot, system};
 use automation_core::store::Source;
 use futures::future::join_all;
+use plugin_api::db::Sql;
 use serde_json::{Value, json};
-use test_kit::{Node, TestDb, both_engines, stays};
+use std::time::Duration;
+use test_kit::{Node, TestDb, advance_until, both_engines, eventually, stays};
 
 /// An automation that updates metadata whenever it is started by hand.
 async fn updater(node: &Node, config: Value) -> String {
@@ -100,4 +102,43 @@ both_engines! {
         assert!(stays(async || heard.so_far().await.is_empty()).await);
         node.shutdown().await;
     }
+}
+
+/// Connections that wait for a lock another holds.
+const WAITING: Sql = Sql {
+    sqlite: "",
+    postgres: "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())",
+};
+/// What a restart of the server does to them.
+const TERMINATE: Sql = Sql {
+    sqlite: "",
+    postgres: "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())",
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn domains_1_7_a_connection_that_dies_inside_the_action_fails_no_run() {
+    let db = TestDb::postgres().await;
+    let node = boot(&db).await;
+    system(&node, "pay", "Payments").await;
+    let mut other = db.db().begin().await.expect("a transaction");
+    let lock = other.lock("automation.entity:catalog-system:pay").await;
+    lock.expect("the lock");
+    let automation = updater(&node, json!({"systemId": "pay", "metadata": {"a": 1}})).await;
+    start(&node, &automation).await;
+    let count = async |sql| db.db().sql(sql).one::<i64>().await.expect("a count");
+    eventually(async || count(WAITING).await == 1, "the action waits").await;
+    assert_eq!(count(TERMINATE).await, 1);
+    other.rollback().await.expect("the lock is free");
+    let ended = async || {
+        let runs = node.runs(automation.parse().expect("an id")).await;
+        runs.iter().all(|r| r.finished_at.is_some())
+    };
+    advance_until(&node.clock(), Duration::from_secs(1), ended, "the run ends").await;
+    node.run_with(automation.parse().expect("an id"), "success")
+        .await;
+    assert_eq!(
+        node.get("/systems/pay").await.ok()["metadata"],
+        json!({"a": 1})
+    );
+    node.shutdown().await;
 }

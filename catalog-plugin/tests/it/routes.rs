@@ -1,6 +1,7 @@
 //! The routes and what they refuse.
 
 use crate::world::{boot, system};
+use plugin_api::fail;
 use serde_json::{Value, json};
 use test_kit::{Node, TestDb, both_engines};
 
@@ -127,6 +128,51 @@ both_engines! {
         for cursor in ["x", "e30", "WyJhIiwiYiIsIm90aGVyIl0"] {
             node.get(&format!("/systems?cursor={cursor}")).await.problem(400, "bad_cursor");
         }
+        node.shutdown().await;
+    }
+
+    async fn domains_3_ids_that_cannot_exist_are_not_found(db: TestDb) {
+        let node = boot(&db).await;
+        system(&node, "pay", "Payments").await;
+        for id in ["pay%00", "%00", "*", "a%20b", "%0A"] {
+            let path = format!("/systems/{id}");
+            node.get(&path).await.problem(404, "not_found");
+            node.patch(&path, json!({"name": "x"})).await.problem(404, "not_found");
+            node.delete(&path).await.problem(404, "not_found");
+            let problem = node.put(&path, json!({"name": "x"})).await.problem(422, "invalid_request");
+            assert_eq!(pointer(&problem), ("/id", "bad_format"));
+        }
+        let directory = node.service("test", &catalog_common::SYSTEMS).expect("the directory");
+        let known = directory.exists(&["pay".into(), "pay\0".into()]).await.expect("an answer");
+        assert_eq!(known, ["pay".to_owned()].into());
+        node.shutdown().await;
+    }
+
+    async fn declaring_a_system_at_once_from_many_sides_is_never_a_conflict(db: TestDb) {
+        let node = boot(&db).await;
+        for n in 0..5 {
+            let path = format!("/systems/s{n}");
+            let puts = (0..8).map(|_| async { node.put(&path, json!({"name": format!("S{n}")})).await });
+            let answers = futures::future::join_all(puts).await;
+            let created = answers.iter().filter(|a| a.status == 201).count();
+            assert!(answers.iter().all(|a| [200, 201].contains(&a.status)), "{answers:?}");
+            assert_eq!(created, 1);
+        }
+        node.shutdown().await;
+    }
+
+    async fn api_1_7_writes_without_a_database_are_answered_unavailable(db: TestDb) {
+        let node = boot(&db).await;
+        system(&node, "pay", "Payments").await;
+        node.scope().arm(fail::DATABASE, fail::Action::Error(u32::MAX));
+        let body = json!({"name": "x"});
+        node.post("/systems", body.clone()).await.problem(503, "unavailable");
+        node.get("/systems/pay").await.problem(503, "unavailable");
+        node.patch("/systems/pay", body.clone()).await.problem(503, "unavailable");
+        node.put("/systems/pay", body).await.problem(503, "unavailable");
+        node.delete("/systems/pay").await.problem(503, "unavailable");
+        node.scope().disarm(fail::DATABASE);
+        node.delete("/systems/pay").await.expect(204);
         node.shutdown().await;
     }
 

@@ -1,6 +1,6 @@
 //! `incident.add_update`: adds to the timeline, and may change the status.
 
-use super::{target, updated};
+use super::{target, updated, write};
 use crate::{
     model::{IncidentChange, Note, Status},
     store::Store,
@@ -37,11 +37,12 @@ impl Action for AddUpdate {
         let change = IncidentChange {
             status: c.status_change,
             note: Some(Note::Message(c.message)),
+            request: Some(cx.idempotency_key.clone()),
             ..Default::default()
         };
-        match self.0.change(&id, change).await {
+        match write(&self.0, cx, || self.0.change(&id, change.clone())).await {
             Ok((incident, entry)) => updated(incident, entry),
-            Err(e) => ActionResult::failed(e.to_string()),
+            Err(failed) => failed,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `incident.create`: opens an incident, or answers the one that is open already.
 
-use super::IncidentArtifact;
+use super::{IncidentArtifact, write};
 use crate::{
-    model::{NewIncident, Severity},
+    model::{NewIncident, Severity, fit_title},
     store::Store,
 };
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
-    /// What is wrong, 1–200 characters.
+    /// What is wrong. One of more than 200 characters is cut and stands whole in the description.
     #[schemars(length(min = 1))]
     title: String,
     /// More about it.
@@ -41,9 +41,10 @@ impl Action for Create {
     type Config = Config;
 
     async fn execute(&self, c: Config, cx: &ActionCx) -> ActionResult {
+        let (title, description) = fit_title(&c.title, c.description);
         let new = NewIncident {
-            title: c.title,
-            description: c.description,
+            title,
+            description,
             severity: c.severity,
             system_ids: c.system_ids.into_iter().collect(),
             initial_message: c.initial_message,
@@ -51,13 +52,13 @@ impl Action for Create {
             dedupe_open_for_system: c.dedupe_open_for_system,
             request: Some(cx.idempotency_key.clone()),
         };
-        match self.0.create(new).await {
+        match write(&self.0, cx, || self.0.create(new.clone())).await {
             Ok(created) => {
                 let incident = created.into_incident();
                 let id = incident.id.to_string();
                 ActionResult::artifact(&IncidentArtifact::from(incident)).external_id(id)
             }
-            Err(e) => ActionResult::failed(e.to_string()),
+            Err(failed) => failed,
         }
     }
 }

@@ -6,7 +6,7 @@ mod resolve;
 mod update_status;
 
 use crate::{
-    model::{Incident, UpdateId},
+    model::{Incident, IncidentError, UpdateId},
     store::Store,
 };
 use automation_core::registry::{ActionCx, ActionDef, ActionResult, ArtifactTypeDef};
@@ -61,6 +61,20 @@ struct UpdateArtifact {
     #[serde(skip_serializing_if = "Option::is_none")]
     update_id: Option<String>,
     incident_id: String,
+}
+
+/// The write of an action, repeated over a moment without the database: that must lose no incident and
+/// leave none open. What else goes wrong fails the step (`domains §1.7`).
+async fn write<T, F>(
+    store: &Store,
+    cx: &ActionCx,
+    write: impl FnMut() -> F + Send,
+) -> Result<T, ActionResult>
+where
+    F: Future<Output = Result<T, IncidentError>> + Send,
+{
+    let written = store.patiently(&cx.cancel, write).await;
+    written.map_err(|e| ActionResult::failed(e.to_string()))
 }
 
 fn updated(incident: Incident, entry: Option<UpdateId>) -> ActionResult {

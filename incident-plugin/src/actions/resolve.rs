@@ -1,6 +1,6 @@
 //! `incident.resolve`: resolves the given incident, or the one an earlier step opened.
 
-use super::{IncidentArtifact, target};
+use super::{IncidentArtifact, target, write};
 use crate::store::Store;
 use async_trait::async_trait;
 use automation_core::registry::{Action, ActionCx, ActionDef, ActionResult};
@@ -28,12 +28,14 @@ impl Action for Resolve {
             Ok(id) => id,
             Err(failed) => return failed,
         };
-        match self.0.resolve(&id, c.message).await {
+        let request = Some(cx.idempotency_key.clone());
+        let resolve = || self.0.resolve(&id, c.message.clone(), request.clone());
+        match write(&self.0, cx, resolve).await {
             Ok(incident) => {
                 let id = incident.id.to_string();
                 ActionResult::artifact(&IncidentArtifact::from(incident)).external_id(id)
             }
-            Err(e) => ActionResult::failed(e.to_string()),
+            Err(failed) => failed,
         }
     }
 }

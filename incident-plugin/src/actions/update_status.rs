@@ -1,6 +1,6 @@
 //! `incident.update_status`: moves an incident to a status.
 
-use super::{target, updated};
+use super::{target, updated, write};
 use crate::{model::Status, store::Store};
 use async_trait::async_trait;
 use automation_core::registry::{Action, ActionCx, ActionDef, ActionResult};
@@ -30,9 +30,14 @@ impl Action for UpdateStatus {
             Ok(id) => id,
             Err(failed) => return failed,
         };
-        match self.0.set_status(&id, c.status, c.message).await {
+        let request = Some(cx.idempotency_key.clone());
+        let set = || {
+            self.0
+                .set_status(&id, c.status, c.message.clone(), request.clone())
+        };
+        match write(&self.0, cx, set).await {
             Ok((incident, entry)) => updated(incident, entry),
-            Err(e) => ActionResult::failed(e.to_string()),
+            Err(failed) => failed,
         }
     }
 }

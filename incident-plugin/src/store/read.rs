@@ -20,7 +20,7 @@ plugin_api::row! {
 plugin_api::row! {
     struct LinkRow {
         incident_id: IncidentId,
-        system_id: String,
+        system_id: Text,
     }
 }
 plugin_api::row! {
@@ -65,7 +65,7 @@ async fn with_systems(
         systems
             .entry(link.incident_id)
             .or_default()
-            .insert(link.system_id);
+            .insert(link.system_id.into_string());
     }
     rows.into_iter()
         .map(|r| {
@@ -105,7 +105,7 @@ pub async fn page(
         .sql(sql::PAGE)
         .bind(filter.status.map(|s| s.as_str().to_owned()))
         .bind(filter.open)
-        .bind(filter.system_id.clone())
+        .bind(filter.system_id.clone().map(Text::new))
         .bind(at)
         .bind(id)
         .bind(limit as i64)

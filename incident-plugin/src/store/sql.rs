@@ -21,6 +21,7 @@ plugin_api::statements! {
         postgres: "select i.id from incidents i where i.status <> 'resolved' and i.id in (select incident_id from incident_systems where system_id = any($1)) order by i.created_at, i.id limit 1",
     };
     pub OF_REQUEST = "select id from incidents where request_key = $1";
+    pub UPDATE_OF_REQUEST = "select id from incident_updates where incident_id = $1 and request_key = $2";
     pub OF_SYSTEM = "select incident_id from incident_systems where system_id = $1";
     /// Whether a system has an open incident that holds notifications back.
     pub SUPPRESSING = "select count(*) from (select 1 from incident_systems s join incidents i on i.id = s.incident_id
@@ -36,5 +37,5 @@ plugin_api::statements! {
         sqlite: "delete from incident_systems where incident_id = $1 and system_id not in (select value from json_each($2))",
         postgres: "delete from incident_systems where incident_id = $1 and not (system_id = any($2))",
     };
-    pub ADD_UPDATE = "insert into incident_updates (id, incident_id, message, status_change, created_at, created_by) values ($1, $2, $3, $4, $5, $6)";
+    pub ADD_UPDATE = "insert into incident_updates (id, incident_id, message, status_change, created_at, created_by, request_key) values ($1, $2, $3, $4, $5, $6, $7)";
 }

@@ -8,6 +8,7 @@ use crate::{
         UpdateId, author, check_message, check_systems, check_title,
     },
 };
+use automation_core::registry::Cancel;
 use automation_entity::{EntityHandle, MutateOpts};
 use plugin_api::{BoxError, Clock, Conn, Db, RequestContext, Text, Ts, Tx};
 use std::{collections::BTreeSet, sync::Arc};
@@ -45,6 +46,20 @@ impl Store {
         Self { db, clock, handle }
     }
 
+    /// See [`EntityHandle::patiently`]; every write with a request may be repeated.
+    pub async fn patiently<T, F>(
+        &self,
+        cancel: &Cancel,
+        write: impl FnMut() -> F + Send,
+    ) -> Result<T, IncidentError>
+    where
+        F: Future<Output = Result<T, IncidentError>> + Send,
+    {
+        self.handle
+            .patiently(cancel, IncidentError::is_passing, write)
+            .await
+    }
+
     /// One incident.
     pub async fn get(&self, id: &str) -> Result<Incident, IncidentError> {
         let not_found = || IncidentError::NotFound(id.to_owned());
@@ -75,14 +90,14 @@ impl Store {
         Ok(self
             .db
             .sql(sql::OF_SYSTEM)
-            .bind(system_id.to_owned())
+            .bind(Text::new(system_id))
             .all()
             .await?)
     }
 
     /// Whether an open incident of the system holds notifications back (`domains §4.8`).
     pub async fn has_suppressing(&self, system_id: &str) -> Result<bool, IncidentError> {
-        let query = self.db.sql(sql::SUPPRESSING).bind(system_id.to_owned());
+        let query = self.db.sql(sql::SUPPRESSING).bind(Text::new(system_id));
         Ok(query.one::<i64>().await? > 0)
     }
 
@@ -135,7 +150,7 @@ impl Store {
                 async move |tx: &mut Tx| {
                     insert(tx, &made, request).await?;
                     if let Some(entry) = entry {
-                        add_entry(tx, made.id, entry).await?;
+                        add_entry(tx, made.id, entry, None).await?;
                     }
                     Ok(IncidentState::from(&made))
                 },
@@ -181,7 +196,7 @@ impl Store {
             check_message(message)?;
         }
         let entry = |message, status| self.entry(message, status);
-        self.edit(id, move |i| {
+        self.edit(id, change.request, move |i| {
             let before = i.status;
             if let Some(t) = title {
                 i.title = t;
@@ -215,11 +230,12 @@ impl Store {
 
     /// Resolves an incident. One that is resolved already stays as it is: success, no second timeline
     /// entry, no event (`domains §4.6`). Without a message, or with a blank one, the timeline says
-    /// "Incident resolved".
+    /// "Incident resolved". For `request` see [`IncidentChange::request`].
     pub async fn resolve(
         &self,
         id: &str,
         message: Option<String>,
+        request: Option<String>,
     ) -> Result<Incident, IncidentError> {
         let message = message
             .filter(|m| !m.trim().is_empty())
@@ -227,18 +243,21 @@ impl Store {
         let change = IncidentChange {
             status: Some(Status::Resolved),
             note: Some(Note::OnStatusChange(message)),
+            request,
             ..Default::default()
         };
         Ok(self.change(id, change).await?.0)
     }
 
     /// Moves an incident to a status; one that has it already stays as it is. Without a message, or
-    /// with a blank one, the timeline says what the status changed to.
+    /// with a blank one, the timeline says what the status changed to. For `request` see
+    /// [`IncidentChange::request`].
     pub async fn set_status(
         &self,
         id: &str,
         status: Status,
         message: Option<String>,
+        request: Option<String>,
     ) -> Result<(Incident, Option<UpdateId>), IncidentError> {
         let message = message
             .filter(|m| !m.trim().is_empty())
@@ -246,6 +265,7 @@ impl Store {
         let change = IncidentChange {
             status: Some(status),
             note: Some(Note::OnStatusChange(message)),
+            request,
             ..Default::default()
         };
         self.change(id, change).await
@@ -254,7 +274,7 @@ impl Store {
     /// Takes a deleted system out of an incident, which stays open and keeps its history (`domains §4.9`).
     pub async fn unlink(&self, id: IncidentId, system_id: &str) -> Result<(), IncidentError> {
         match self
-            .edit(&id.to_string(), |i| {
+            .edit(&id.to_string(), None, |i| {
                 i.system_ids.remove(system_id);
                 None
             })
@@ -292,10 +312,12 @@ impl Store {
     }
 
     /// Reads, edits and writes one incident in one transaction. `edit` answers the entry for the
-    /// timeline; when there is none and nothing was changed, nothing is written.
+    /// timeline; when there is none and nothing was changed, nothing is written. A `request` that has
+    /// left an entry before is not carried out again.
     async fn edit(
         &self,
         id: &str,
+        request: Option<String>,
         edit: impl FnOnce(&mut Incident) -> Option<Update> + Send,
     ) -> Result<(Incident, Option<UpdateId>), IncidentError> {
         let not_found = || IncidentError::NotFound(id.to_owned());
@@ -312,15 +334,18 @@ impl Store {
                         .await?
                         .pop()
                         .ok_or_else(|| IncidentError::NotFound(parsed.to_string()))?;
-                    let before = incident.clone();
-                    let entry = edit(&mut incident);
-                    let entry_id = entry.as_ref().map(|e| e.id);
-                    if entry.is_some() || incident != before {
-                        incident.updated_at = now;
-                        update(tx, &incident).await?;
-                    }
-                    if let Some(entry) = entry {
-                        add_entry(tx, parsed, entry).await?;
+                    let mut entry_id = of_request(tx, parsed, request.as_deref()).await?;
+                    if entry_id.is_none() {
+                        let before = incident.clone();
+                        let entry = edit(&mut incident);
+                        entry_id = entry.as_ref().map(|e| e.id);
+                        if entry.is_some() || incident != before {
+                            incident.updated_at = now;
+                            update(tx, &incident).await?;
+                        }
+                        if let Some(entry) = entry {
+                            add_entry(tx, parsed, entry, request).await?;
+                        }
                     }
                     let state = IncidentState::from(&incident);
                     *out = Some((incident, entry_id));
@@ -378,7 +403,25 @@ async fn link(tx: &mut Tx, i: &Incident) -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn add_entry(tx: &mut Tx, incident: IncidentId, entry: Update) -> Result<(), BoxError> {
+/// The entry that the same request has made before, if any.
+async fn of_request(
+    tx: &mut Tx,
+    incident: IncidentId,
+    request: Option<&str>,
+) -> Result<Option<UpdateId>, IncidentError> {
+    let Some(key) = request else {
+        return Ok(None);
+    };
+    let query = tx.sql(sql::UPDATE_OF_REQUEST).bind(incident);
+    Ok(query.bind(key.to_owned()).optional().await?)
+}
+
+async fn add_entry(
+    tx: &mut Tx,
+    incident: IncidentId,
+    entry: Update,
+    request: Option<String>,
+) -> Result<(), BoxError> {
     tx.sql(sql::ADD_UPDATE)
         .bind(entry.id)
         .bind(incident)
@@ -386,6 +429,7 @@ async fn add_entry(tx: &mut Tx, incident: IncidentId, entry: Update) -> Result<(
         .bind(entry.status_change.map(|s| s.as_str().to_owned()))
         .bind(entry.created_at)
         .bind(entry.created_by.map(Text::new))
+        .bind(request)
         .execute()
         .await?;
     Ok(())

@@ -88,6 +88,24 @@ both_engines! {
         w.node.shutdown().await;
     }
 
+    async fn domains_4_a_title_of_any_length_opens_an_incident_and_is_kept_whole(db: TestDb) {
+        let w = World::boot(&db).await;
+        let long = format!("{} failed", "ä".repeat(300));
+        for (more, whole) in [(json!({}), long.clone()), (json!({"description": "since noon"}), format!("{long}\n\nsince noon"))] {
+            let mut config = more;
+            config["title"] = json!(long);
+            let (run, artifact) = w.act(json!([create(config)]), Some("pay")).await;
+            assert_eq!(run.status, "success", "{:?}", run.error_message);
+            let incident = w.incident(&artifact["incidentId"]).await;
+            assert_eq!(incident["title"], format!("{}…", "ä".repeat(199)));
+            assert_eq!(incident["description"], whole);
+        }
+        let (_, artifact) = w.act(json!([create(json!({"title": "x".repeat(200)}))]), Some("pay")).await;
+        let incident = w.incident(&artifact["incidentId"]).await;
+        assert_eq!((&incident["title"], incident.get("description")), (&json!("x".repeat(200)), None));
+        w.node.shutdown().await;
+    }
+
     async fn a_given_id_wins_over_the_artifact(db: TestDb) {
         let w = World::boot(&db).await;
         let other = w.open("Other", &["shop"]).await;

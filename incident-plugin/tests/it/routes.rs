@@ -79,13 +79,17 @@ both_engines! {
         for (method, path, body, pointer, code) in [
             ("POST", "/incidents", json!({"title": "x", "system_ids": []}), "/system_ids", "bad_length"),
             ("POST", "/incidents", json!({"title": "x", "system_ids": [" "]}), "/system_ids", "bad_length"),
+            ("POST", "/incidents", json!({"title": "x", "system_ids": ["a", "b\0"]}), "/system_ids", "bad_format"),
+            ("POST", "/incidents", json!({"title": "x", "system_ids": ["a\n"]}), "/system_ids", "bad_format"),
             ("POST", "/incidents", json!({"title": " ", "system_ids": ["a"]}), "/title", "bad_length"),
+            ("POST", "/incidents", json!({"title": "x".repeat(201), "system_ids": ["a"]}), "/title", "bad_length"),
             ("POST", "/incidents", json!({"system_ids": ["a"]}), "/title", "missing_field"),
             ("POST", "/incidents", json!({"title": "x", "system_ids": ["a"], "severity": "bad"}), "/severity", "bad_enum"),
             ("POST", "/incidents", json!({"title": "x", "systemIds": ["a"]}), "/systemIds", "unknown_field"),
             ("PATCH", path.as_str(), json!({"title": null}), "/title", "wrong_type"),
             ("PATCH", path.as_str(), json!({"status": "done"}), "/status", "bad_enum"),
             ("PATCH", path.as_str(), json!({"system_ids": []}), "/system_ids", "bad_length"),
+            ("PATCH", path.as_str(), json!({"system_ids": ["\u{1}"]}), "/system_ids", "bad_format"),
             ("POST", updates.as_str(), json!({"message": "  "}), "/message", "bad_length"),
             ("POST", updates.as_str(), json!({}), "/message", "missing_field"),
         ] {
@@ -99,6 +103,20 @@ both_engines! {
             w.node.post(&format!("/incidents/{id}/resolve"), json!({})).await.problem(404, "not_found");
             w.node.post(&format!("/incidents/{id}/updates"), json!({"message": "m"})).await.problem(404, "not_found");
         }
+        w.node.shutdown().await;
+    }
+
+    async fn domains_4_text_with_nul_is_stored_and_asked_for_alike_on_both_engines(db: TestDb) {
+        let w = World::boot(&db).await;
+        let body = json!({"title": "a\0b", "description": "\0", "system_ids": ["pay"], "initial_message": "c\0"});
+        let made = w.node.post("/incidents", body).await.expect(201);
+        let stored = w.incident(&made["id"]).await;
+        assert_eq!((&stored["title"], &stored["updates"][0]["message"]), (&json!("a\u{2400}b"), &json!("c\u{2400}")));
+        assert!(titles(&w.node.get("/incidents?system_id=pay%00").await.ok()).is_empty());
+        w.node.get("/incidents/pay%00").await.problem(404, "not_found");
+        w.node.delete("/incidents/%00").await.problem(404, "not_found");
+        let suppression = w.node.service("test", &incident_plugin::SUPPRESSION).expect("the service");
+        assert!(!suppression.has_active_incident_with_suppression("pay\0").await.expect("an answer"));
         w.node.shutdown().await;
     }
 

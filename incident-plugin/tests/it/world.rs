@@ -1,13 +1,19 @@
 //! A node with the engine, the catalog and incidents, and automations that are started by hand.
 
+use async_trait::async_trait;
+use automation_core::registry::{ACTIONS, Action, ActionCx, ActionDef, ActionResult};
 use automation_core::{AutomationId, RunId, store::Source};
+use automation_dispatch::ENGINE;
 use automation_dispatch::{AutomationPlugin, ManualRun, store::runs::RunRecord};
 use catalog_plugin::CatalogPlugin;
 use incident_plugin::IncidentPlugin;
 use plugin_api::Actor;
+use plugin_api::fail;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use test_kit::{Kit, Node, TestDb, VirtualClock, until};
+use test_kit::{Kit, Node, TestDb, TestPlugin, VirtualClock, until};
 
 pub const EVENTS: &[&str] = &["incident.created", "incident.updated", "incident.resolved"];
 
@@ -26,6 +32,7 @@ impl World {
             .plugin(AutomationPlugin::default())
             .plugin(CatalogPlugin)
             .plugin(IncidentPlugin)
+            .plugin(gate())
             .boot()
             .await;
         Self { node }
@@ -125,4 +132,54 @@ pub fn create(more: Value) -> Value {
         config[key] = value.clone();
     }
     json!({"id": "open", "action": "incident.create", "config": config})
+}
+
+/// The fail point that `gate.call` passes.
+pub const GATE: &str = "gate";
+
+/// The action `gate.call`: calls another action once it is let through, and as often as it is told to,
+/// as an engine does that has not heard what came of the first time.
+#[derive(Deserialize, JsonSchema)]
+struct Gated {
+    action: String,
+    config: Value,
+    #[serde(default = "once")]
+    times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+struct Gate;
+
+#[async_trait]
+impl Action for Gate {
+    type Config = Gated;
+
+    async fn execute(&self, c: Gated, cx: &ActionCx) -> ActionResult {
+        fail::point(GATE).await.expect("a gate opens");
+        let engine = cx.services.get(&ENGINE).expect("the engine");
+        let called = engine.registries().action(&c.action).expect("the action");
+        let mut last = ActionResult::ok();
+        for _ in 0..c.times {
+            let answer = called.action.execute(c.config.clone(), cx).await;
+            last = answer.expect("the config decodes");
+        }
+        last
+    }
+}
+
+fn gate() -> TestPlugin {
+    TestPlugin::new("gate").init(|ctx| {
+        Box::pin(async move {
+            ctx.extension(&ACTIONS)
+                .register(ActionDef::new("call", Gate))
+        })
+    })
+}
+
+/// The action of this name behind the gate.
+pub fn gated(action: &str, config: Value) -> Value {
+    json!({"id": "gated", "action": "gate.call", "config": {"action": action, "config": config}})
 }

@@ -23,6 +23,14 @@ pub fn is_lock_timeout(e: &DbError) -> bool {
         .is_some_and(|c| c == "55P03" || c == "5" || c == "517" || c == "261")
 }
 
+/// Two transactions waited for each other, and this one was ended (Postgres `40P01`): it may be tried
+/// again as it is.
+pub fn is_deadlock(e: &DbError) -> bool {
+    e.as_database_error()
+        .and_then(|d| d.code())
+        .is_some_and(|c| c == "40P01")
+}
+
 /// The statement names a table or column that the database does not have: the program and the schema
 /// are of different versions.
 pub fn is_schema_mismatch(e: &DbError) -> bool {

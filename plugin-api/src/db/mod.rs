@@ -18,8 +18,8 @@ mod tx;
 mod wal;
 
 pub use error::{
-    DbError, is_foreign_key_violation, is_lock_timeout, is_schema_mismatch, is_unavailable,
-    is_unique_violation,
+    DbError, is_deadlock, is_foreign_key_violation, is_lock_timeout, is_schema_mismatch,
+    is_unavailable, is_unique_violation,
 };
 pub use open::{Db, DbConfig, Engine, Synchronous};
 #[cfg(feature = "postgres")]

@@ -1,7 +1,10 @@
 //! Binding values and running a statement on the pool or in a transaction.
 
 use super::{Db, FromRow, Param, Result, Row, Sql, Tx, open, tx};
-use crate::fail::{self, Injected};
+use crate::{
+    fail::{self, Injected},
+    values::Text,
+};
 use sqlx::Arguments;
 
 /// Where a statement runs: the pool, or a transaction someone handed over.
@@ -274,12 +277,14 @@ impl<'a> Query<'a> {
     }
 
     /// Binds a list of texts: `= any($1)` on Postgres, `in (select value from json_each($1))` on SQLite.
+    /// NUL is escaped as in every [`Text`].
     pub fn texts(mut self, values: &[String]) -> Self {
+        let values: Vec<Text> = values.iter().map(Text::new).collect();
         match &mut self.args {
             #[cfg(feature = "sqlite")]
-            Args::Sqlite(a) => a.add(serde_json::to_string(values).expect("texts serialise")),
+            Args::Sqlite(a) => a.add(serde_json::to_string(&values).expect("texts serialise")),
             #[cfg(feature = "postgres")]
-            Args::Postgres(a) => a.add(values.to_vec()),
+            Args::Postgres(a) => a.add(values),
         }
         .expect("texts encode");
         self
