@@ -12,7 +12,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use automation_entity::{EntityHandle, EntityRead, EntityState, MutateError, MutateOpts};
-use plugin_api::{BoxError, Clock, Conn, Db, Id, Tx};
+use plugin_api::{
+    BoxError, Clock, Conn, Db, Id, Tx,
+    db::{DbError, is_lock_timeout},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, sync::Arc};
@@ -121,18 +124,28 @@ impl Writer {
         cause: Cause,
         apply: impl AsyncFnOnce(&mut Tx) -> Result<T, BoxError>,
     ) -> Result<T, MutateError> {
+        let _turns = self.turns(system_ids).await?;
         let mut tx = self.begin().await?;
         let done = self.write_with(&mut tx, system_ids, cause, apply).await?;
         tx.commit().await.map_err(db_error)?;
         Ok(done)
     }
 
+    /// Waits for this process's other writes of `system_ids`, until the answer is dropped. Taken before
+    /// [`Writer::begin`]: however many runs of a system wait for each other, they occupy one connection.
+    ///
+    /// # Errors
+    /// See [`MutateError`]; `Busy` after 30 s.
+    pub async fn turns(&self, system_ids: &[String]) -> Result<impl Send + use<>, MutateError> {
+        self.handle.turns(system_ids).await
+    }
+
     /// Begins a transaction for [`Writer::write_with`].
     ///
     /// # Errors
-    /// When the database refuses.
+    /// When the database refuses; `Busy` when it had no connection, or no turn to write, for 30 s.
     pub async fn begin(&self) -> Result<Tx, MutateError> {
-        self.db.begin().await.map_err(db_error)
+        self.db.begin().await.map_err(before_write)
     }
 
     /// As [`Writer::write`], in a transaction that the caller commits, or drops after an error.
@@ -189,11 +202,35 @@ impl Writer {
     }
 }
 
+/// A database error before anything was written: waiting too long means that others are writing.
+pub(crate) fn before_write(source: DbError) -> MutateError {
+    if is_lock_timeout(&source) || matches!(source, DbError::PoolTimedOut) {
+        return MutateError::Busy {
+            kind: Health::KIND.into(),
+            id: "*".into(),
+        };
+    }
+    db_error(source)
+}
+
 /// A database error of the gate itself, named for the kind.
-fn db_error(source: plugin_api::db::DbError) -> MutateError {
+fn db_error(source: DbError) -> MutateError {
     MutateError::Db {
         kind: Health::KIND.into(),
         id: "*".into(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_in_vain_for_a_connection_means_that_others_are_writing() {
+        let busy = before_write(DbError::PoolTimedOut);
+        assert!(matches!(busy, MutateError::Busy { .. }), "{busy}");
+        let gone = before_write(DbError::PoolClosed);
+        assert!(matches!(gone, MutateError::Db { .. }), "{gone}");
     }
 }

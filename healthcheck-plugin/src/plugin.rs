@@ -154,6 +154,7 @@ impl Registered for Running {
             services: ctx.services(),
         };
         let recorder = Recorder {
+            db: db.clone(),
             writer,
             clock: clock.clone(),
             hooks: ctx.hooks(),

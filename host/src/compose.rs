@@ -1,6 +1,6 @@
 //! Which plugins this binary runs: plain code, one cargo feature each, in a fixed order.
 
-use crate::settings::RetentionSettings;
+use crate::settings::{HealthcheckSettings, RetentionSettings};
 use automation_dispatch::{LeaseTimes, Limits};
 use plugin_api::{Migration, Plugin, PluginId};
 
@@ -10,14 +10,18 @@ pub fn plugins() -> Vec<Box<dyn Plugin>> {
         &RetentionSettings::default(),
         LeaseTimes::default(),
         Limits::default(),
+        &HealthcheckSettings::default(),
     )
 }
 
-/// The same, keeping so much history, with leases of this length and with these limits.
+/// The same, keeping so much history, with leases of this length, with these limits, and running
+/// health checks like this.
+#[cfg_attr(not(feature = "healthcheck"), allow(unused_variables))]
 pub fn plugins_with(
     retention: &RetentionSettings,
     lease: LeaseTimes,
     limits: Limits,
+    healthcheck: &HealthcheckSettings,
 ) -> Vec<Box<dyn Plugin>> {
     vec![
         Box::new(retention.engine_plugin().leases(lease).limits(limits)),
@@ -27,7 +31,7 @@ pub fn plugins_with(
         #[cfg(feature = "incident")]
         Box::new(incident_plugin::IncidentPlugin),
         #[cfg(feature = "healthcheck")]
-        Box::new(healthcheck_plugin::HealthcheckPlugin::default()),
+        Box::new(healthcheck.plugin()),
     ]
 }
 

@@ -4,7 +4,7 @@ mod disable_assignment;
 mod enable_assignment;
 mod run_now;
 
-use crate::service::Checks;
+use crate::{service::Checks, store::configurations::Configuration};
 use automation_core::registry::{ActionDef, ActionResult, ArtifactTypeDef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,10 +51,11 @@ struct Assignment {
 }
 
 impl Assignment {
-    fn of(target: Target) -> Self {
+    /// By its ids, however the action was told which one.
+    fn of(target: Target, configuration: &Configuration) -> Self {
         Self {
             system_id: target.system_id,
-            configuration_id: target.configuration_id,
+            configuration_id: configuration.id.to_string(),
             enqueued: None,
             enabled: None,
         }
@@ -72,9 +73,9 @@ async fn switch(checks: &Checks, target: Target, enabled: bool) -> ActionResult 
         .set_enabled(&target.configuration_id, &target.system_id, enabled)
         .await;
     match done {
-        Ok(()) => Assignment {
+        Ok(configuration) => Assignment {
             enabled: Some(enabled),
-            ..Assignment::of(target)
+            ..Assignment::of(target, &configuration)
         }
         .into_result(),
         Err(e) => ActionResult::failed(e.to_string()),

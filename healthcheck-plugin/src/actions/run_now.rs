@@ -17,9 +17,9 @@ impl Action for RunNow {
             .run_now(&target.configuration_id, &target.system_id)
             .await;
         match enqueued {
-            Ok(_) => Assignment {
+            Ok(configuration) => Assignment {
                 enqueued: Some(true),
-                ..Assignment::of(target)
+                ..Assignment::of(target, &configuration)
             }
             .into_result(),
             Err(e) => ActionResult::failed(e.to_string()),

@@ -100,7 +100,8 @@ pub struct Transition {
 /// The transition rows that a write owes (`healthcheck §8`): the system's newest row says
 /// `recorded`, the status was `prev` before the write and is `next` after it; none means no checks.
 /// A row that was lost is made up for before the change itself. A system without rows gets its first
-/// one with its first run or its first change.
+/// one with its first run or its first change. One that had no checks counts as healthy in that time,
+/// as it reads: otherwise an outage before it would seem to have gone on.
 pub fn transitions(
     recorded: Option<Status>,
     prev: Option<Status>,
@@ -120,7 +121,7 @@ pub fn transitions(
             .into_iter()
             .collect();
     };
-    let before = prev.unwrap_or(recorded);
+    let before = prev.unwrap_or(Status::Healthy);
     [(recorded, before), (before, next)]
         .into_iter()
         .filter(|(from, to)| from != to)

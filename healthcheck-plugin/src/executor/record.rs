@@ -6,7 +6,7 @@
 
 use super::run::Outcome;
 use crate::{
-    entity::{Cause, Writer},
+    entity::{Cause, Writer, before_write},
     events::{CHECK_COMPLETED, CHECK_FAILED, CheckEvent},
     status::Status,
     store::{
@@ -17,15 +17,23 @@ use crate::{
 };
 use automation_entity::{MutateError, MutateOpts};
 use plugin_api::{
-    Actor, BoxError, Clock, Conn, Doc, Id, RequestContext, Text, Ts, Tx, hook::Hooks,
+    Actor, BoxError, Clock, Conn, Db, Doc, Id, RequestContext, Text, Ts, Tx, hook::Hooks,
     masking::MaskSet, signal::Signals,
 };
 use serde_json::json;
 use std::sync::Arc;
 
+/// How often a run is tried to be recorded while others keep its system locked.
+const TRIES: u32 = 4;
+/// How long the claim is held for one try: 30 s each for a connection to say so, the turn in this
+/// process, a connection and the lock, and a little for the writing itself.
+const TRY_MS: i64 = 125_000;
+
 /// Records outcomes.
 #[derive(Clone)]
 pub struct Recorder {
+    /// The plugin's database.
+    pub db: Db,
     /// The gate of `health`.
     pub writer: Writer,
     /// Time and ids.
@@ -55,11 +63,13 @@ pub struct Names {
 
 impl Recorder {
     /// Records a run, as the system, whoever asked for it; what led to it goes on in the events and the
-    /// change of health that come of it. When the system stays locked for too long, the run alone is
-    /// stored and the change of health comes with the next one.
+    /// change of health that come of it. While others keep the system locked it is tried again: a run
+    /// is stored with everything that follows from it or not at all, because one that was stored
+    /// without would hide the change of health it makes from the next.
     ///
     /// # Errors
-    /// When the database refuses; nothing was stored then.
+    /// When the database refuses, or the system stayed locked for too long; nothing was stored then,
+    /// and the next run finds health as it was.
     pub async fn record(
         &self,
         claim: &Claim,
@@ -71,21 +81,36 @@ impl Recorder {
             cause: cause.map(Arc::new),
             ..RequestContext::system()
         };
-        let recorded = context.scope(self.store(claim, outcome)).await;
-        let recorded = match recorded {
-            Err(MutateError::Busy { .. }) => {
-                tracing::error!(
-                    system_id = claim.system_id, configuration_id = %claim.configuration_id,
-                    "The health of a system stayed locked; a run was stored without it."
-                );
-                self.store_alone(claim, outcome).await?
+        let recorded = match context.scope(self.keep_storing(claim, outcome)).await {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                // Nothing will be recorded under it any more. If that fails too, it expires.
+                claims::give_back(Conn::Db(&self.db), claim).await.ok();
+                return Err(error.into());
             }
-            other => other?,
         };
         if recorded == Recorded::Yes {
             self.signal(claim, names, outcome);
         }
         Ok(recorded)
+    }
+
+    /// Stores the run as soon as its system is free, within [`TRIES`].
+    async fn keep_storing(
+        &self,
+        claim: &Claim,
+        outcome: &Outcome,
+    ) -> Result<Recorded, MutateError> {
+        for tried in 1..TRIES {
+            match self.store(claim, outcome).await {
+                Err(MutateError::Busy { .. }) => tracing::warn!(
+                    system_id = claim.system_id, configuration_id = %claim.configuration_id, tried,
+                    "The health of a system stayed locked; its run is recorded once it is free."
+                ),
+                done => return done,
+            }
+        }
+        self.store(claim, outcome).await
     }
 
     async fn store(&self, claim: &Claim, outcome: &Outcome) -> Result<Recorded, MutateError> {
@@ -94,7 +119,13 @@ impl Recorder {
             configuration_id: Some(claim.configuration_id),
             is_run: true,
         };
+        // A claim that expired while its run waits would let the next run overtake it.
+        let held = claims::renew(Conn::Db(&self.db), claim, self.clock.now(), TRY_MS).await;
+        if !held.map_err(before_write)? {
+            return Ok(Recorded::Dropped);
+        }
         let systems = [claim.system_id.clone()];
+        let _turns = self.writer.turns(&systems).await?;
         let mut tx = self.writer.begin().await?;
         let event = self
             .writer
@@ -124,17 +155,6 @@ impl Recorder {
         emitted.await.map_err(MutateError::Apply)?;
         let committed = tx.commit().await;
         committed.map_err(|e| MutateError::Apply(Box::new(e)))?;
-        Ok(Recorded::Yes)
-    }
-
-    async fn store_alone(&self, claim: &Claim, outcome: &Outcome) -> Result<Recorded, BoxError> {
-        let mut tx = self.writer.begin().await?;
-        if !claims::give_back(Conn::Tx(&mut tx), claim).await? {
-            return Ok(Recorded::Dropped);
-        }
-        let now = self.clock.now();
-        self.insert(&mut tx, claim, outcome, now).await?;
-        tx.commit().await?;
         Ok(Recorded::Yes)
     }
 

@@ -12,7 +12,7 @@ use plugin_api::{Clock, clock::timeout, masking::MaskSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 /// Limit of a run whose stored config has no `timeout` (`healthcheck §5.4`).
 const FALLBACK_TIMEOUT_MS: u64 = 60_000;
@@ -47,9 +47,36 @@ pub struct CheckPlan {
     pub config: Value,
     /// Its collectors; none is a mere test of the connection.
     pub collectors: Vec<CollectorEntry>,
+    /// Ids of entries whose stored config cannot be used, with the reason; they fail alone.
+    pub unusable: HashMap<String, String>,
 }
 
 impl CheckPlan {
+    /// With its stored configs brought to the versions that the strategies know
+    /// (`healthcheck §3.1.4`). Before anything reads them: secrets are looked for under today's keys.
+    ///
+    /// # Errors
+    /// Why the strategy's config cannot be used.
+    pub fn migrated(mut self, strategies: &Strategies) -> Result<Self, String> {
+        let Some(strategy) = strategies.get(&self.strategy_id) else {
+            return Ok(self);
+        };
+        let config = strategy.config.migrate_assuming_v1(self.config);
+        self.config = config.map_err(|e| e.to_string())?;
+        for entry in &mut self.collectors {
+            let Some(def) = strategy.collector(&entry.collector_id) else {
+                continue;
+            };
+            match def.config.migrate_assuming_v1(entry.config.take()) {
+                Ok(config) => entry.config = config,
+                Err(error) => {
+                    self.unusable.insert(entry.id.clone(), error.to_string());
+                }
+            }
+        }
+        Ok(self)
+    }
+
     /// The hard limit of a run, in milliseconds.
     pub fn timeout_ms(&self) -> u64 {
         self.config
@@ -157,7 +184,8 @@ async fn follow(
             .iter()
             .enumerate()
             .map(|(index, entry)| {
-                let one = measure(strategy, session.as_ref(), clock, entry, mask);
+                let unusable = plan.unusable.get(&entry.id);
+                let one = measure(strategy, session.as_ref(), clock, (entry, unusable), mask);
                 async move { (index, one.await) }
             })
             .collect();
@@ -202,28 +230,24 @@ async fn measure(
     strategy: &Known,
     session: &dyn Session,
     clock: &Arc<dyn Clock>,
-    entry: &CollectorEntry,
+    (entry, unusable): (&CollectorEntry, Option<&String>),
     mask: &Arc<MaskSet>,
 ) -> Entry {
     let def = strategy.collector(&entry.collector_id);
-    let collected = match def {
-        None => Collected::failed(format!("unknown collector {}", entry.collector_id)),
-        Some(def) => {
+    let collected = match (def, unusable) {
+        (None, _) => Collected::failed(format!("unknown collector {}", entry.collector_id)),
+        (Some(_), Some(reason)) => Collected::failed(reason),
+        (Some(def), None) => {
             let cx = CollectCx {
                 clock: clock.clone(),
                 mask: mask.clone(),
                 asserted: entry.assertions.iter().map(|a| a.field.clone()).collect(),
             };
-            match def.config.migrate_assuming_v1(entry.config.clone()) {
-                Err(error) => Collected::failed(error.to_string()),
-                Ok(config) => {
-                    AssertUnwindSafe(session.collect(def.id, &config, &cx))
-                        .catch_unwind()
-                        .await
-                        // What it panicked with is on standard error; here it may name a secret.
-                        .unwrap_or_else(|_| Collected::failed("the collector panicked"))
-                }
-            }
+            AssertUnwindSafe(session.collect(def.id, &entry.config, &cx))
+                .catch_unwind()
+                .await
+                // What it panicked with is on standard error; here it may name a secret.
+                .unwrap_or_else(|_| Collected::failed("the collector panicked"))
         }
     };
     let mut stored = Map::new();

@@ -54,12 +54,31 @@ impl Scheduler {
         Self { db, clock, queues }
     }
 
-    /// Creates or updates the recurring job of an assignment. A job whose next tick comes in time is
-    /// left alone, so that repeating it postpones nothing.
-    pub async fn ensure(&self, a: &Schedulable) -> Result<(), QueueError> {
+    /// Brings the recurring job of an assignment in step with what is stored: created, updated or
+    /// removed. It looks again after each step, so that of two nodes that change the same assignment
+    /// the one that comes last to its job has seen what both have stored. Repeating it changes nothing.
+    pub async fn follow(&self, system_id: &str, configuration_id: Id) -> Result<(), BoxError> {
+        let at = || Conn::Db(&self.db);
+        let mut wanted = assignments::schedulable_one(at(), system_id, configuration_id).await?;
+        loop {
+            match &wanted {
+                Some(a) => self.ensure(a).await?,
+                None => self.cancel(system_id, configuration_id).await?,
+            }
+            let now = assignments::schedulable_one(at(), system_id, configuration_id).await?;
+            if now.as_ref().map(interval) == wanted.as_ref().map(interval) {
+                return Ok(());
+            }
+            wanted = now;
+        }
+    }
+
+    /// Creates or updates a recurring job. One with this interval is left alone: its ticks come, and
+    /// moving it could postpone one that waits for its turn.
+    async fn ensure(&self, a: &Schedulable) -> Result<(), QueueError> {
         let id = job_id(a.system_id.as_str(), a.configuration_id);
         match self.queues.recurring_details(QUEUE, &id).await? {
-            Some(known) if self.in_time(&known, a) => Ok(()),
+            Some(known) if known.schedule == interval(a) => Ok(()),
             _ => self.schedule(a).await,
         }
     }
@@ -92,8 +111,8 @@ impl Scheduler {
             .await
     }
 
-    /// Removes the recurring job of an assignment; fine when there is none.
-    pub async fn cancel(&self, system_id: &str, configuration_id: Id) -> Result<(), QueueError> {
+    /// Removes a recurring job; fine when there is none.
+    async fn cancel(&self, system_id: &str, configuration_id: Id) -> Result<(), QueueError> {
         self.queues
             .cancel_recurring(QUEUE, &job_id(system_id, configuration_id))
             .await
@@ -115,8 +134,9 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Schedules every enabled assignment and removes jobs that match none. Run at every start; as
-    /// [`Scheduler::ensure`] it moves nothing when a second node starts.
+    /// Schedules every enabled assignment and removes jobs that match none. Run at every start. A job
+    /// whose next tick comes in time stays, so it moves nothing when a second node starts; one that is
+    /// late, because no node was there, begins anew (`healthcheck §5.1.3`).
     pub async fn reconcile(&self) -> Result<(), BoxError> {
         let stored = self.queues.list_recurring(QUEUE).await?;
         let mut stored: HashMap<String, RecurringDetails> = stored
@@ -125,13 +145,21 @@ impl Scheduler {
             .map(|r| (r.job_id.clone(), r))
             .collect();
         for a in assignments::schedulable(Conn::Db(&self.db)).await? {
-            let known = stored.remove(&job_id(a.system_id.as_str(), a.configuration_id));
-            if !known.is_some_and(|k| self.in_time(&k, &a)) {
-                self.schedule(&a).await?;
+            let (system_id, id) = (a.system_id.as_str(), a.configuration_id);
+            match stored.remove(&job_id(system_id, id)) {
+                Some(known) if self.in_time(&known, &a) => continue,
+                // Scheduling it again with equal settings would leave it where it is.
+                Some(_) => self.cancel(system_id, id).await?,
+                None => {}
             }
+            self.follow(system_id, id).await?;
         }
-        for job_id in stored.into_keys() {
-            self.queues.cancel_recurring(QUEUE, &job_id).await?;
+        for (job_id, known) in stored {
+            match serde_json::from_value::<Tick>(known.data) {
+                // Perhaps its assignment came back since it was looked for.
+                Ok(tick) => self.follow(&tick.system_id, tick.configuration_id).await?,
+                Err(_) => self.queues.cancel_recurring(QUEUE, &job_id).await?,
+            }
         }
         Ok(())
     }

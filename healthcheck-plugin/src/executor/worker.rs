@@ -25,7 +25,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// A claim outlives its run's time limit by this long, for closing and recording.
+/// A claim outlives its run's time limit by this long, for closing; recording prolongs it.
 const GRACE_MS: i64 = 5_000;
 
 /// What this process's executor has done since it started.
@@ -108,7 +108,8 @@ impl Worker {
             configuration_id: tick.configuration_id,
             owner: Id(self.clock.new_uuid()),
         };
-        let plan = joined.configuration.plan();
+        let stored = joined.configuration.plan().map_err(|e| e.to_string());
+        let plan = stored.and_then(|plan| plan.migrated(&self.strategies));
         let limit = plan.as_ref().map_or(0, |p| p.timeout_ms());
         let lease_ms = i64::try_from(limit).unwrap_or(i64::MAX / 2) + GRACE_MS;
         let now = self.clock.now();

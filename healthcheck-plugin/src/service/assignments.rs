@@ -68,13 +68,15 @@ impl Checks {
             created_at: now,
             updated_at: now,
         };
+        let systems = [system_id.to_owned()];
+        let turns = self.writer.turns(&systems).await?;
         let mut tx = self.writer.begin().await?;
         Self::lock(&mut tx, c.id).await?;
         let written = self
             .writer
             .write_with(
                 &mut tx,
-                &[system_id.to_owned()],
+                &systems,
                 Cause::change(Some(c.id)),
                 async |tx: &mut Tx| {
                     // Under the lock: the configuration may have been deleted since it was read.
@@ -104,7 +106,8 @@ impl Checks {
             )
             .await?;
         tx.commit().await?;
-        self.reschedule(system_id, &c).await?;
+        drop(turns);
+        self.reschedule(system_id, c.id).await?;
         Ok(written)
     }
 
@@ -115,26 +118,28 @@ impl Checks {
             assignments::delete(Conn::Tx(tx), system_id, c.id).await
         })
         .await?;
-        Ok(self.scheduler.cancel(system_id, c.id).await?)
+        self.reschedule(system_id, c.id).await
     }
 
-    /// Enables or disables an assignment.
+    /// Enables or disables an assignment; answers its configuration.
     pub async fn set_enabled(
         &self,
         key: &str,
         system_id: &str,
         enabled: bool,
-    ) -> Result<(), CheckError> {
+    ) -> Result<Configuration, CheckError> {
         let c = self.known(key, system_id).await?;
         let now = self.clock.now();
         self.on_assignment(&c, key, system_id, async |tx: &mut Tx| {
             assignments::set_enabled(Conn::Tx(tx), system_id, c.id, enabled, now).await
         })
         .await?;
-        self.reschedule(system_id, &c).await
+        self.reschedule(system_id, c.id).await?;
+        Ok(c)
     }
 
-    /// Enqueues one run beside the schedule. Refused where the executor would skip it.
+    /// Enqueues one run beside the schedule; answers the configuration. Refused where the executor
+    /// would skip it.
     pub async fn run_now(&self, key: &str, system_id: &str) -> Result<Configuration, CheckError> {
         let c = self.known(key, system_id).await?;
         let joined = assignments::joined(Conn::Db(&self.db), system_id, c.id)
@@ -173,7 +178,7 @@ impl Checks {
             )
             .await?;
         for a in assigned {
-            self.scheduler.cancel(system_id, a.configuration_id).await?;
+            self.reschedule(system_id, a.configuration_id).await?;
         }
         Ok(())
     }
@@ -186,12 +191,14 @@ impl Checks {
         system_id: &str,
         change: impl AsyncFnOnce(&mut Tx) -> plugin_api::db::Result<()>,
     ) -> Result<(), CheckError> {
+        let systems = [system_id.to_owned()];
+        let _turns = self.writer.turns(&systems).await?;
         let mut tx = self.writer.begin().await?;
         Self::lock(&mut tx, c.id).await?;
         self.writer
             .write_with(
                 &mut tx,
-                &[system_id.to_owned()],
+                &systems,
                 Cause::change(Some(c.id)),
                 async |tx: &mut Tx| {
                     let stored = assignments::get(Conn::Tx(tx), system_id, c.id).await?;

@@ -6,6 +6,7 @@ use crate::{
     store::{
         assignments,
         configurations::{self, Configuration},
+        runs,
     },
     validate::{self, CheckInput, ValidCheck},
 };
@@ -119,10 +120,9 @@ impl Checks {
                 return Err(CheckError::NotFound(old.name.into_string()));
             }
         }
-        if new.interval_seconds != old.interval_seconds {
-            for a in assignments::of_configuration(Conn::Db(&self.db), new.id).await? {
-                self.reschedule(a.system_id.as_str(), &new).await?;
-            }
+        // Also when nothing changed: the same request again then makes up for one that failed here.
+        for a in assignments::of_configuration(Conn::Db(&self.db), new.id).await? {
+            self.reschedule(a.system_id.as_str(), new.id).await?;
         }
         match paused {
             Some(paused) => self.set_paused(&new.id.to_string(), paused).await,
@@ -155,20 +155,40 @@ impl Checks {
         self.get(&c.id.to_string()).await
     }
 
-    /// Deletes a configuration with its assignments and runs.
+    /// Deletes a configuration with its assignments and runs. Its assignments go first: its runs,
+    /// which may be many, then count nowhere and can go without keeping systems locked. Interrupted
+    /// in between, it leaves a check that nothing is assigned to.
     pub async fn delete(&self, key: &str) -> Result<(), CheckError> {
-        let c = self.get(key).await?;
+        let id = self.get(key).await?.id;
+        self.withdraw(id, async |tx: &mut Tx| {
+            assignments::delete_configuration(Conn::Tx(tx), id).await
+        })
+        .await?;
+        while runs::delete_some(Conn::Db(&self.db), id).await? > 0 {}
+        // With the assignments that were made meanwhile.
+        self.withdraw(id, async |tx: &mut Tx| {
+            configurations::delete(Conn::Tx(tx), id).await
+        })
+        .await
+    }
+
+    /// Makes a change that ends all assignments of a configuration, and what follows from that.
+    async fn withdraw(
+        &self,
+        id: Id,
+        change: impl AsyncFnOnce(&mut Tx) -> plugin_api::db::Result<()>,
+    ) -> Result<(), CheckError> {
         let mut tx = self.writer.begin().await?;
-        let systems = self.locked_systems(&mut tx, c.id).await?;
+        let systems = self.locked_systems(&mut tx, id).await?;
         self.writer
             .write_with(
                 &mut tx,
                 &systems,
                 Cause::change(None),
                 async |tx: &mut Tx| {
-                    configurations::delete(Conn::Tx(tx), c.id).await?;
+                    change(tx).await?;
                     for system in &systems {
-                        self.announce(tx, system, c.id).await?;
+                        self.announce(tx, system, id).await?;
                     }
                     Ok(())
                 },
@@ -176,7 +196,7 @@ impl Checks {
             .await?;
         tx.commit().await?;
         for system in &systems {
-            self.scheduler.cancel(system, c.id).await?;
+            self.reschedule(system, id).await?;
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 //! through the gate of `health`, then tells the scheduler and other plugins.
 //!
 //! Operations on one configuration take its lock first, then those of the systems it checks, in
-//! order of their ids: so the list of systems cannot change under a pause or a deletion.
+//! order of their ids: so the list of systems cannot change under a pause or a deletion. Operations
+//! on one system wait for its turn in this process before all of that.
 
 mod assignments;
 mod checks;
@@ -15,16 +16,12 @@ use crate::{
     entity::Writer,
     events::{ASSIGNMENT_CHANGED, AssignmentChanged},
     executor::schedule::Scheduler,
-    store::{
-        assignments::{self as rows, Schedulable},
-        configurations::Configuration,
-    },
     strategies::Strategies,
     validate::Issue,
 };
 use automation_entity::{MutateError, ReadError};
 use plugin_api::{
-    BoxError, Clock, Conn, Db, Id, Services, Tx, db::DbError, hook::Hooks, queue::QueueError,
+    BoxError, Clock, Db, Id, Services, Tx, db::DbError, hook::Hooks, queue::QueueError,
 };
 use std::sync::Arc;
 
@@ -63,9 +60,13 @@ pub enum CheckError {
     /// Health could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The scheduler could not be told; a restart makes up for it.
+    /// A run could not be enqueued.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// The change is stored, but its schedule is not in step with it; the same request again, or a
+    /// restart, makes up for it.
+    #[error("the schedule of a check could not be brought in step: {0}")]
+    Schedule(BoxError),
     /// A document of ours does not serialise or cannot be read back.
     #[error("a stored document cannot be handled: {0}")]
     Document(#[from] serde_json::Error),
@@ -117,19 +118,9 @@ impl Checks {
 
     /// Brings the recurring job of an assignment in step with what is stored. A paused check keeps
     /// its schedule (`healthcheck §5.1.4`).
-    async fn reschedule(&self, system_id: &str, c: &Configuration) -> Result<(), CheckError> {
-        let stored = rows::get(Conn::Db(&self.db), system_id, c.id).await?;
-        let Some(assignment) = stored.filter(|a| a.enabled) else {
-            return Ok(self.scheduler.cancel(system_id, c.id).await?);
-        };
-        let runs = crate::store::runs::newest(Conn::Db(&self.db), system_id, c.id).await?;
-        let schedulable = Schedulable {
-            system_id: assignment.system_id,
-            configuration_id: c.id,
-            interval_seconds: c.interval_seconds,
-            last_run_at: runs.first().map(|r| r.1),
-        };
-        Ok(self.scheduler.ensure(&schedulable).await?)
+    async fn reschedule(&self, system_id: &str, id: Id) -> Result<(), CheckError> {
+        let followed = self.scheduler.follow(system_id, id).await;
+        followed.map_err(CheckError::Schedule)
     }
 
     /// Tells other plugins inside the transaction of the change.

@@ -87,6 +87,7 @@ plugin_api::statements! {
         where system_id = $1 and configuration_id = $2 and enabled <> $3";
     DELETE = "delete from system_health_checks where system_id = $1 and configuration_id = $2";
     DELETE_SYSTEM = "delete from system_health_checks where system_id = $1";
+    DELETE_CONFIGURATION = "delete from system_health_checks where configuration_id = $1";
     GET = "select system_id, configuration_id, enabled, state_thresholds, notification_policy, created_at, updated_at
         from system_health_checks where system_id = $1 and configuration_id = $2";
     OF_SYSTEM = "select system_id, configuration_id, enabled, state_thresholds, notification_policy, created_at, updated_at
@@ -103,6 +104,12 @@ plugin_api::statements! {
              order by r.timestamp desc, r.id desc limit 1) as last_run_at
         from system_health_checks a join health_check_configurations c on c.id = a.configuration_id
         where a.enabled order by a.system_id, a.configuration_id";
+    SCHEDULABLE_ONE = "select a.system_id, a.configuration_id, c.interval_seconds,
+            (select r.timestamp from health_check_runs r
+             where r.system_id = a.system_id and r.configuration_id = a.configuration_id
+             order by r.timestamp desc, r.id desc limit 1) as last_run_at
+        from system_health_checks a join health_check_configurations c on c.id = a.configuration_id
+        where a.enabled and a.system_id = $1 and a.configuration_id = $2";
 }
 
 /// Stores an assignment, new or changed.
@@ -156,6 +163,15 @@ pub async fn delete_system(mut at: Conn<'_>, system_id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Removes all assignments of a configuration.
+pub async fn delete_configuration(mut at: Conn<'_>, configuration_id: Id) -> Result<()> {
+    at.sql(DELETE_CONFIGURATION)
+        .bind(configuration_id)
+        .execute()
+        .await?;
+    Ok(())
+}
+
 /// One assignment.
 pub async fn get(
     mut at: Conn<'_>,
@@ -195,4 +211,17 @@ pub async fn joined(
 /// Every enabled assignment with its newest run.
 pub async fn schedulable(mut at: Conn<'_>) -> Result<Vec<Schedulable>> {
     at.sql(SCHEDULABLE).all().await
+}
+
+/// An assignment with its newest run, if it is enabled.
+pub async fn schedulable_one(
+    mut at: Conn<'_>,
+    system_id: &str,
+    configuration_id: Id,
+) -> Result<Option<Schedulable>> {
+    at.sql(SCHEDULABLE_ONE)
+        .bind(Text::new(system_id))
+        .bind(configuration_id)
+        .optional()
+        .await
 }

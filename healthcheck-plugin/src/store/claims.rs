@@ -1,8 +1,9 @@
 //! At most one run of an assignment at a time, in the whole cluster (`healthcheck §5.1.5`).
 //!
-//! A run claims its assignment by a row with an expiry a little after its time limit, and gives the
-//! row back in the transaction that records it. A node that dies leaves a row that expires. A run
-//! whose row has passed to another, or went with its assignment, records nothing.
+//! A run claims its assignment by a row with an expiry a little after its time limit, prolongs it
+//! when it comes to recording, and gives the row back in the transaction that records it. A node that
+//! dies leaves a row that expires. A run whose row has passed to another, or went with its assignment,
+//! records nothing.
 
 use plugin_api::{
     Conn, Id, Text, Ts,
@@ -15,6 +16,8 @@ plugin_api::statements! {
         on conflict (system_id, configuration_id) do update
             set owner = excluded.owner, expires_at = excluded.expires_at
             where health_check_claims.expires_at <= $4";
+    RENEW = "update health_check_claims set expires_at = $4
+        where system_id = $1 and configuration_id = $2 and owner = $3";
     GIVE_BACK = "delete from health_check_claims
         where system_id = $1 and configuration_id = $2 and owner = $3";
     CLEAR = "delete from health_check_claims";
@@ -47,6 +50,19 @@ pub async fn take(mut at: Conn<'_>, claim: &Claim, now: Ts, lease_ms: i64) -> Re
         Err(e) if is_foreign_key_violation(&e) => Ok(false),
         Err(e) => Err(e),
     }
+}
+
+/// Prolongs the claim; false when it is no longer held.
+pub async fn renew(mut at: Conn<'_>, claim: &Claim, now: Ts, lease_ms: i64) -> Result<bool> {
+    let rows = at
+        .sql(RENEW)
+        .bind(Text::new(claim.system_id.as_str()))
+        .bind(claim.configuration_id)
+        .bind(claim.owner)
+        .bind(now.plus_millis(lease_ms))
+        .execute()
+        .await?;
+    Ok(rows > 0)
 }
 
 /// Gives the claim back; false when it is no longer held.

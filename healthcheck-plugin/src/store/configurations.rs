@@ -33,12 +33,13 @@ impl Configuration {
     pub fn entries(&self) -> Result<Vec<CollectorEntry>, serde_json::Error> {
         self.collectors.as_ref().map_or(Ok(Vec::new()), Doc::decode)
     }
-    /// The executable part.
+    /// The executable part, as it is stored.
     pub fn plan(&self) -> Result<CheckPlan, serde_json::Error> {
         Ok(CheckPlan {
             strategy_id: self.strategy_id.clone(),
             config: self.config.0.clone(),
             collectors: self.entries()?,
+            unusable: Default::default(),
         })
     }
 }

@@ -88,6 +88,8 @@ plugin_api::statements! {
             where a.system_id = any($1)",
     };
     DELETE_SYSTEM = "delete from health_check_runs where system_id = $1";
+    DELETE_SOME = "delete from health_check_runs where id in
+        (select r.id from health_check_runs r where r.configuration_id = $1 limit 1000)";
 }
 
 /// Stores a run.
@@ -164,4 +166,9 @@ pub async fn delete_system(mut at: Conn<'_>, system_id: &str) -> Result<()> {
         .execute()
         .await?;
     Ok(())
+}
+
+/// Deletes some runs of a configuration; answers how many.
+pub async fn delete_some(mut at: Conn<'_>, configuration_id: Id) -> Result<u64> {
+    at.sql(DELETE_SOME).bind(configuration_id).execute().await
 }

@@ -181,6 +181,12 @@ fn transition_rows_are_written_once_per_change() {
         due(Some(Unhealthy), None, Some(Healthy), false),
         [row(Unhealthy, Healthy)]
     );
+    // Without checks it read as healthy, whatever it was before and is now.
+    assert_eq!(
+        due(Some(Unhealthy), None, Some(Unhealthy), false),
+        [row(Unhealthy, Healthy), row(Healthy, Unhealthy)]
+    );
+    assert_eq!(due(Some(Healthy), None, Some(Healthy), false), []);
 }
 
 #[test]

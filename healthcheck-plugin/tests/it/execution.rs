@@ -1,6 +1,6 @@
 //! Single runs against real services and odd collectors (`healthcheck §3`, `§5`).
 
-use crate::probe::{Odd, Seen, closed_port, no_secrets, secret, web_service};
+use crate::probe::{Odd, Renamed, Seen, closed_port, no_secrets, secret, web_service};
 use healthcheck_plugin::{
     Status,
     executor::{
@@ -18,6 +18,7 @@ fn plan(strategy: &str, config: Value, collectors: Value) -> CheckPlan {
         strategy_id: strategy.into(),
         config,
         collectors: serde_json::from_value(collectors).expect("entries"),
+        unusable: Default::default(),
     }
 }
 
@@ -25,7 +26,9 @@ async fn run_with(plan: &CheckPlan, secrets: &SecretSource, seen: &Arc<Seen>) ->
     let clock: Arc<dyn Clock> = SystemClock::new();
     let mut strategies = Strategies::built_in(&clock);
     strategies.add(Arc::new(Odd(seen.clone())));
-    execute(&strategies, secrets, &clock, plan).await
+    strategies.add(Arc::new(Renamed));
+    let plan = plan.clone().migrated(&strategies).expect("a usable config");
+    execute(&strategies, secrets, &clock, &plan).await
 }
 
 async fn run(plan: &CheckPlan) -> Outcome {
@@ -315,4 +318,26 @@ async fn an_unknown_strategy_is_an_unhealthy_run() {
         outcome.result["metadata"]["error"],
         json!("unknown strategy healthcheck-gone.gone")
     );
+}
+
+#[tokio::test]
+async fn stored_configs_are_migrated_before_secrets_are_looked_for() {
+    let entries = json!([
+        { "id": "l", "collectorId": "healthcheck-renamed.login", "config": { "password": "${{ secrets.TOKEN }}" } },
+        { "id": "g", "collectorId": "healthcheck-renamed.lost" },
+    ]);
+    let config = json!({ "timeout": 5000, "addr": "here" });
+    let renamed = plan("healthcheck-renamed.renamed", config, entries);
+    let secrets = secret("TOKEN", "hunter2-correct-horse");
+    let outcome = run_with(&renamed, &secrets, &Arc::default()).await;
+    let results = outcome.collectors.expect("a connection");
+    assert_eq!(
+        results["l"]["text"],
+        json!("****"),
+        "the value was there and is masked"
+    );
+    // One entry that cannot be used fails alone.
+    let error = results["g"]["error"].as_str().expect("an error");
+    assert!(error.contains("a key was lost"), "{error}");
+    assert_eq!(outcome.status, Status::Unhealthy);
 }

@@ -154,6 +154,24 @@ both_engines! {
         assert_eq!(w.state("shop").await.in_status_since, Some(w.node.clock().now()));
     }
 
+    async fn an_outage_does_not_go_on_while_nothing_is_counted(db: test_kit::TestDb) {
+        let w = World::boot(&db).await;
+        let clock = w.node.clock();
+        w.check("api", &["shop"], at_once()).await;
+        w.run_as("api", "shop", true).await;
+        clock.advance(minutes(5));
+        w.ok("POST", "/checks/api/pause".into(), Value::Null).await;
+        assert_eq!(w.state("shop").await.in_status_for_ms, 0);
+        clock.advance(minutes(235));
+        w.ok("POST", "/checks/api/resume".into(), Value::Null).await;
+        let s = w.state("shop").await;
+        assert_eq!((s.status.as_str(), s.in_status_since), ("unhealthy", Some(clock.now())));
+        let payload = json!({ "systemId": "shop", "newStatus": "unhealthy" });
+        let since = Some(clock.now());
+        assert_eq!(hold(&w, "healthcheck.system_degraded", payload).await, HoldAnswer { holds: true, since });
+        assert_eq!(w.history("shop").await, [">unhealthy", "unhealthy>healthy", "healthy>unhealthy"]);
+    }
+
     async fn a_dwell_on_degraded_survives_the_escalation(db: test_kit::TestDb) {
         let w = World::boot(&db).await;
         let clock = w.node.clock();

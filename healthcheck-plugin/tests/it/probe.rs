@@ -168,7 +168,8 @@ impl ServiceLookup for Lookup {
     }
 }
 
-struct Vault(BTreeMap<String, String>);
+/// A secrets platform that knows these.
+pub struct Vault(pub BTreeMap<String, String>);
 
 #[async_trait::async_trait]
 impl SecretResolver for Vault {
@@ -202,4 +203,71 @@ fn source(values: Option<BTreeMap<String, String>>) -> SecretSource {
         Arc::new(Lookup(values)),
         PluginId::new("healthcheck"),
     ))
+}
+
+/// A strategy whose stored configs have had other keys: `addr` became `address`, and `password` of its
+/// collector `login` became `token`. The configs of its collector `lost` cannot be read any more.
+pub struct Renamed;
+
+fn rename(from: &'static str, to: &'static str) -> ConfigSchema {
+    ConfigSchema::of::<Nothing>().migrated("a key was renamed", move |mut config| {
+        if let Some(value) = config.as_object_mut().and_then(|c| c.remove(from)) {
+            config[to] = value;
+        }
+        Ok(config)
+    })
+}
+
+const ECHOED: &[Field] = &[Field::new("text", FieldKind::String)];
+
+#[async_trait::async_trait]
+impl Strategy for Renamed {
+    fn id(&self) -> &'static str {
+        "healthcheck-renamed.renamed"
+    }
+    fn display_name(&self) -> &'static str {
+        "Renamed"
+    }
+    fn description(&self) -> &'static str {
+        "Has had other keys."
+    }
+    fn config(&self) -> ConfigSchema {
+        rename("addr", "address")
+    }
+    fn collectors(&self) -> Vec<CollectorDef> {
+        let lost = ConfigSchema::of::<Nothing>().migrated("a key was lost", |_| Err("gone".into()));
+        [
+            ("healthcheck-renamed.login", rename("password", "token")),
+            ("healthcheck-renamed.lost", lost),
+        ]
+        .map(|(id, config)| CollectorDef {
+            id,
+            display_name: "Renamed",
+            config,
+            fields: ECHOED,
+            allow_multiple: true,
+            secret_keys: &["token"],
+            check: |_| Vec::new(),
+        })
+        .into()
+    }
+    async fn connect(
+        &self,
+        config: &Value,
+        _clock: &Arc<dyn Clock>,
+    ) -> Result<Arc<dyn Session>, String> {
+        match config["address"].as_str() {
+            Some(_) => Ok(Arc::new(Echo)),
+            None => Err("there is no address".into()),
+        }
+    }
+}
+
+struct Echo;
+
+#[async_trait::async_trait]
+impl Session for Echo {
+    async fn collect(&self, _collector: &str, config: &Value, _cx: &CollectCx) -> Collected {
+        Collected::of(&json!({ "text": config["token"] }), None)
+    }
 }

@@ -9,8 +9,11 @@ use automation_core::{
     registry::{ActionCx, ActionResult, ActionScope, Cancel, LogLevel, RunLog},
 };
 use automation_entity::MutateOpts;
-use healthcheck_plugin::{CONFIGURATION_MANAGE, CONFIGURATION_READ, DETAILS_READ};
-use plugin_api::Tx;
+use healthcheck_plugin::{
+    CONFIGURATION_MANAGE, CONFIGURATION_READ, DETAILS_READ,
+    store::runs::{self, Run},
+};
+use plugin_api::{Clock, Conn, Id, Text, Tx};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use test_kit::{both_engines, eventually};
@@ -182,6 +185,31 @@ both_engines! {
         assert_eq!(w.history("shop").await, [">unhealthy", "unhealthy>healthy"]);
     }
 
+    async fn a_check_with_many_runs_is_deleted_with_all_of_them(db: test_kit::TestDb) {
+        let w = World::boot(&db).await;
+        let check = w.check("api", &["shop"], at_once()).await;
+        w.run_as("api", "shop", true).await;
+        let (clock, db) = (w.node.clock(), w.db());
+        let mut tx = db.begin().await.expect("a transaction");
+        for n in 1..=1100 {
+            let run = Run {
+                id: Id(clock.new_uuid()),
+                configuration_id: Id(check["id"].as_str().unwrap().parse().unwrap()),
+                system_id: Text::new("shop"),
+                status: "healthy".into(),
+                latency_ms: None,
+                result: None,
+                timestamp: clock.now().plus_millis(-n),
+            };
+            runs::insert(Conn::Tx(&mut tx), &run).await.expect("a run");
+        }
+        tx.commit().await.expect("stored");
+        w.ok("DELETE", "/checks/api".into(), Value::Null).await;
+        assert_eq!(db.sql(RUNS).one::<i64>().await.expect("a count"), 0);
+        assert_eq!(w.call("GET", "/checks/api", Value::Null).await.0, 404);
+        assert_eq!(w.health("shop").await, ("healthy".into(), 0, 0));
+    }
+
     async fn a_deleted_system_is_forgotten(db: test_kit::TestDb) {
         let w = World::boot(&db).await;
         w.check("api", &["shop", "blog"], at_once()).await;
@@ -215,6 +243,14 @@ both_engines! {
         assert!(!refused.success && refused.error.as_ref().is_some_and(|e| e.contains("disabled")), "{refused:?}");
         assert!(act(&w, "healthcheck.enable_assignment", target.clone()).await.success);
         assert_eq!(w.health("shop").await, ("healthy".into(), 1, 1));
+
+        // A check may be named; what the action leaves holds its id.
+        let named = json!({ "systemId": "shop", "configurationId": "api" });
+        for action in ["healthcheck.run_now", "healthcheck.enable_assignment"] {
+            let done = act(&w, action, named.clone()).await;
+            assert_eq!(done.artifact.expect("an artifact")["configurationId"], check["id"]);
+            assert_eq!(done.external_id, Some(format!("shop:{}", check["id"].as_str().unwrap())));
+        }
 
         let unknown = json!({ "systemId": "blog", "configurationId": check["id"] });
         let refused = act(&w, "healthcheck.enable_assignment", unknown).await;
@@ -257,4 +293,8 @@ both_engines! {
             assert_eq!(status, 400, "{bad}");
         }
     }
+}
+
+plugin_api::statements! {
+    RUNS = "select count(*) from health_check_runs";
 }

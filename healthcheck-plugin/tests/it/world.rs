@@ -1,19 +1,26 @@
 //! A booted plugin with a strategy that the test switches on and off, driven over its routes.
 
-use crate::engine::{Seen, TestEngine};
+use crate::{
+    engine::{Seen, TestEngine},
+    probe::Vault,
+};
 use async_trait::async_trait;
 use automation_core::registry::Registries;
 use automation_entity::{HEALTH_READER, HealthReader, HealthState};
 use axum::{body::Body, http::Request};
 use healthcheck_plugin::{
     HealthcheckPlugin,
+    assertions::{Field, FieldKind},
     executor::schedule::QUEUE,
     strategies::{CollectCx, Collected, CollectorDef, Session, Strategy},
 };
 use http_body_util::BodyExt;
 use plugin_api::{
-    AccessRule, Actor, Clock, Db, Plugin, PluginId, Principal, actor::ActorType,
+    AccessRule, Actor, BoxError, Clock, Db, InitCtx, Plugin, PluginId, PluginMetadata, Principal,
+    RegisterEnv, Registered,
+    actor::ActorType,
     config::ConfigSchema,
+    secrets::{SECRETS, SecretResolver},
 };
 use serde_json::{Value, json};
 use std::{
@@ -32,6 +39,8 @@ pub enum Target {
     #[default]
     Up,
     Down,
+    /// Refuses, and repeats what it was called.
+    Echoing,
     Hanging,
 }
 
@@ -74,10 +83,24 @@ impl Strategy for Switch {
         "Says what the test says."
     }
     fn config(&self) -> ConfigSchema {
-        ConfigSchema::of::<SwitchConfig>()
+        // Its key was once called `aim`.
+        ConfigSchema::of::<SwitchConfig>().migrated("`aim` became `target`", |mut config| {
+            if let Some(aim) = config.as_object_mut().and_then(|c| c.remove("aim")) {
+                config["target"] = aim;
+            }
+            Ok(config)
+        })
     }
     fn collectors(&self) -> Vec<CollectorDef> {
-        Vec::new()
+        vec![CollectorDef {
+            id: "healthcheck-switch.echo",
+            display_name: "Echo",
+            config: ConfigSchema::of::<EchoConfig>(),
+            fields: ECHOED,
+            allow_multiple: false,
+            secret_keys: &["text"],
+            check: |_| Vec::new(),
+        }]
     }
     async fn connect(
         &self,
@@ -90,16 +113,60 @@ impl Strategy for Switch {
         match does.unwrap_or_default() {
             Target::Up => Ok(Arc::new(Connected)),
             Target::Down => Err("refused".into()),
+            Target::Echoing => Err(format!("{target} refused")),
             Target::Hanging => std::future::pending().await,
         }
     }
 }
 
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)]
+struct EchoConfig {
+    text: String,
+}
+
+const ECHOED: &[Field] = &[Field::new("text", FieldKind::String)];
+
 struct Connected;
 #[async_trait]
 impl Session for Connected {
-    async fn collect(&self, _: &str, _: &Value, _: &CollectCx) -> Collected {
-        Collected::default()
+    /// Stores what it is told, and fails with it.
+    async fn collect(&self, _: &str, config: &Value, _: &CollectCx) -> Collected {
+        let text = config["text"].as_str().unwrap_or("");
+        Collected::of(
+            &json!({ "text": text }),
+            Some(format!("the target said {text}")),
+        )
+    }
+}
+
+/// A secrets platform with one secret.
+struct Secrets(&'static str, &'static str);
+
+impl Plugin for Secrets {
+    fn metadata(&self) -> PluginMetadata {
+        PluginMetadata {
+            id: PluginId::new("secrets"),
+            display_name: "Secrets",
+            version: "0",
+        }
+    }
+    fn register(
+        self: Box<Self>,
+        env: &mut RegisterEnv<'_>,
+    ) -> Result<Box<dyn Registered>, BoxError> {
+        env.provides(&SECRETS)?;
+        Ok(self)
+    }
+}
+
+#[async_trait]
+impl Registered for Secrets {
+    async fn init(&self, ctx: &InitCtx) -> Result<(), BoxError> {
+        let known = [(self.0.to_owned(), self.1.to_owned())].into();
+        let resolver: Arc<dyn SecretResolver> = Arc::new(Vault(known));
+        Ok(ctx.provide(&SECRETS, resolver)?)
     }
 }
 
@@ -119,6 +186,20 @@ impl World {
 
     /// Boots at an instant.
     pub async fn boot_at(db: &TestDb, clock: Arc<VirtualClock>) -> Self {
+        Self::boot_with(db, clock, Vec::new()).await
+    }
+
+    /// Boots with a secrets platform that knows one secret.
+    pub async fn boot_knowing(db: &TestDb, name: &'static str, value: &'static str) -> Self {
+        let secrets: Box<dyn Plugin> = Box::new(Secrets(name, value));
+        Self::boot_with(db, VirtualClock::new(), vec![secrets]).await
+    }
+
+    async fn boot_with(
+        db: &TestDb,
+        clock: Arc<VirtualClock>,
+        beside: Vec<Box<dyn Plugin>>,
+    ) -> Self {
         let (seen, switch) = (Arc::<Seen>::default(), Switch::default());
         let registries = Arc::<Registries>::default();
         let plugin = HealthcheckPlugin::default().strategy(Arc::new(switch.clone()));
@@ -126,6 +207,7 @@ impl World {
             .await
             .plugin(TestEngine(seen.clone(), registries.clone()))
             .plugin(plugin)
+            .plugins(beside)
             .boot()
             .await;
         Self {

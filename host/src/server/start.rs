@@ -44,6 +44,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             &settings.retention,
             settings.lease(),
             settings.limits(),
+            &settings.healthcheck,
         ))
         .dead_letter_days(settings.retention.dead_letters_days);
     let mut key_is_new = false;
@@ -81,6 +82,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         runtime.router(),
         readiness,
         Auth::new(opened.db.clone()),
+        runtime.clock(),
     ));
     drop(hold);
     tracing::info!(%address, node = runtime.node_id(), "Ready.");
@@ -133,6 +135,6 @@ impl Running {
         self.runtime.shutdown(ShutdownReason::Signal).await;
         self.serving.abort();
         self.opened.db.close().await;
-        drop(self.opened.lock);
+        drop(self.opened.locks);
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration file: YAML with the same diagnostics as automations.
 
-use super::RetentionArgs;
+use super::{HealthcheckSettings, RetentionArgs};
 use anyhow::{Context, bail};
 use automation_core::{
     diagnostic::{Diagnostic, Diagnostics, Path as DocPath, PathSegment, nearest},
@@ -31,9 +31,11 @@ pub struct FileSettings {
     pub recheck_seconds: Option<u64>,
     /// How much history is kept.
     pub retention: RetentionArgs,
+    /// How health checks are run.
+    pub healthcheck: HealthcheckSettings,
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "data_dir",
     "database_url",
     "listen",
@@ -44,6 +46,7 @@ const KEYS: [&str; 10] = [
     "lease_seconds",
     "recheck_seconds",
     "retention",
+    "healthcheck",
 ];
 
 impl FileSettings {
@@ -126,6 +129,7 @@ impl FileSettings {
                 )),
             },
             ("retention", _) => self.retention.read(value, found),
+            ("healthcheck", _) => self.healthcheck.read(value, found),
             ("max_connections", _) => wrong(found, "a whole number from 2 to 200"),
             ("lease_seconds", Kind::Number(n)) => match n.as_u64() {
                 Some(n) if super::LEASE_SECONDS.contains(&n) => self.lease_seconds = Some(n),
@@ -201,6 +205,19 @@ mod tests {
         assert!(message("recheck_seconds: often\n").contains("from 0 to 86400"));
         let s = FileSettings::parse("recheck_seconds: 0\n").unwrap();
         assert_eq!(s.recheck_seconds, Some(0));
+    }
+
+    #[test]
+    fn checks_that_run_at_once_are_limited_by_the_file() {
+        let s = FileSettings::parse("healthcheck:\n  max_concurrent_runs: 4\n").unwrap();
+        assert_eq!(s.healthcheck.max_concurrent_runs, Some(4));
+        for (text, part) in [
+            ("healthcheck: 4\n", "mapping of settings"),
+            ("healthcheck:\n  max_concurrent_runs: 0\n", "from 1 to 1000"),
+            ("healthcheck:\n  max_runs: 4\n", "max_concurrent_runs"),
+        ] {
+            assert!(message(text).contains(part), "{}", message(text));
+        }
     }
 
     #[test]

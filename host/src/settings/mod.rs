@@ -2,6 +2,7 @@
 //! that a message can name the place to change it.
 
 mod file;
+mod healthcheck;
 mod retention;
 
 use crate::cli::{RemoteArgs, SettingsArgs};
@@ -9,6 +10,7 @@ use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 
 pub use file::FileSettings;
+pub use healthcheck::HealthcheckSettings;
 pub use retention::{RetentionArgs, RetentionSettings};
 
 /// Where a command finds its server.
@@ -89,6 +91,8 @@ pub struct Settings {
     pub recheck_seconds: u64,
     /// How much history is kept.
     pub retention: RetentionSettings,
+    /// How health checks are run.
+    pub healthcheck: HealthcheckSettings,
     /// On a database that belongs to others: makes no administrator and brings no key of its own.
     pub guest: bool,
 }
@@ -151,6 +155,7 @@ impl Settings {
                 .unwrap_or(DEFAULT_LEASE_SECONDS),
             recheck_seconds: file.recheck_seconds.unwrap_or(DEFAULT_RECHECK_SECONDS),
             retention: RetentionSettings::default().changed(&file.retention),
+            healthcheck: file.healthcheck,
             guest: false,
         })
     }
