@@ -2,7 +2,7 @@
 
 use crate::{
     Api,
-    bodies::{IfMatch, YamlOrJson, id},
+    bodies::{IfMatch, YamlOrJson, has_version, id, source},
     problems::of_store,
 };
 use automation_core::{
@@ -23,7 +23,10 @@ use axum::{
 };
 use plugin_api::{
     RequestContext,
-    http::{ApiJson, ApiQuery, FieldError, Page, PageQuery, Problem, Routes, fingerprint, patch},
+    http::{
+        ApiJson, ApiQuery, Counted, FieldError, Page, PageQuery, Problem, Routes, fingerprint,
+        patch,
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,7 +41,6 @@ pub fn routes() -> Routes<Api> {
         .delete("/automations/{id}", &MANAGE, delete)
         .get("/automations/{id}/definition", &READ, definition)
         .put("/automations/{id}/definition", &MANAGE, put_definition)
-        .get("/automations/{id}/timers", &READ, timers)
         .get("/automation-groups", &READ, groups)
 }
 
@@ -82,7 +84,8 @@ struct ListQuery {
     action: Option<String>,
     q: Option<String>,
     view: Option<String>,
-    count: Option<String>,
+    #[serde(default)]
+    count: bool,
     limit: Option<String>,
     cursor: Option<String>,
 }
@@ -90,7 +93,7 @@ struct ListQuery {
 async fn list(
     State(api): State<Api>,
     ApiQuery(q): ApiQuery<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Counted<Value>>, Problem> {
     let print = fingerprint(&(
         &q.status,
         &q.group,
@@ -165,14 +168,15 @@ async fn list(
         }
         items.push(item);
     }
-    let mut answer = json!({"items": items});
-    if let Some(cursor) = page.next_cursor {
-        answer["next_cursor"] = cursor.into();
-    }
-    if q.count.as_deref() == Some("true") {
-        answer["total"] = store.count(&filter).await.map_err(of_store)?.into();
-    }
-    Ok(Json(answer))
+    let total = match q.count {
+        true => Some(store.count(&filter).await.map_err(of_store)?),
+        false => None,
+    };
+    let page = Page {
+        items,
+        next_cursor: page.next_cursor,
+    };
+    Ok(Json(Counted { page, total }))
 }
 
 #[derive(Deserialize)]
@@ -210,7 +214,7 @@ async fn create(State(api): State<Api>, body: YamlOrJson<Create>) -> Result<Resp
             group: c.group,
             status: c.status.as_deref().map_or(Ok(Status::Enabled), status)?,
             managed_by: owner_mark(c.managed_by)?,
-            definition: Source::Value(c.definition),
+            definition: source(c.definition)?,
         },
     };
     let actor = RequestContext::current().actor;
@@ -242,10 +246,7 @@ async fn get(
         .get(id(&text, "automation")?)
         .await
         .map_err(of_store)?;
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|v| v.to_str().ok());
-    if known == Some(&format!("\"{}\"", a.version)) {
+    if has_version(&headers, a.version) {
         return Ok((StatusCode::NOT_MODIFIED, etag(a.version)).into_response());
     }
     Ok((etag(a.version), Json(full(&api, &a))).into_response())
@@ -295,7 +296,7 @@ async fn put(
             group: Some(c.group),
             status: Some(c.status.as_deref().map_or(Ok(Status::Enabled), status)?),
             managed_by: owner_mark(c.managed_by)?.map(Some),
-            definition: Some(Source::Value(c.definition)),
+            definition: Some(source(c.definition)?),
         },
     };
     write(&api, id(&text, "automation")?, change, version).await
@@ -328,7 +329,7 @@ async fn change(
         group: p.group,
         status: p.status.as_deref().map(status).transpose()?,
         managed_by: None,
-        definition: p.definition.map(Source::Value),
+        definition: p.definition.map(source).transpose()?,
     };
     write(&api, id(&text, "automation")?, change, version).await
 }
@@ -346,11 +347,7 @@ async fn delete(
             "This automation is declared in Git; delete it there.",
         ));
     }
-    api.engine
-        .automations()
-        .delete(id, version)
-        .await
-        .map_err(of_store)?;
+    api.engine.delete(id, version).await.map_err(of_store)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -372,6 +369,9 @@ async fn definition(
         .get(id(&text, "automation")?)
         .await
         .map_err(of_store)?;
+    if has_version(&headers, a.version) {
+        return Ok((StatusCode::NOT_MODIFIED, etag(a.version)).into_response());
+    }
     let value = match q.form.as_deref() {
         None | Some("normal") => a.definition.clone(),
         // A row that does not parse has no minimal form; it is shown as it is stored.
@@ -382,7 +382,7 @@ async fn definition(
     let wants_yaml = headers
         .get(header::ACCEPT)
         .and_then(|v| v.to_str().ok())
-        .is_some_and(|v| v.contains("yaml"));
+        .is_some_and(|v| v.to_ascii_lowercase().contains("yaml"));
     if wants_yaml {
         return Ok((
             etag(a.version),
@@ -402,31 +402,13 @@ async fn put_definition(
 ) -> Result<Response, Problem> {
     let source = match body {
         YamlOrJson::Yaml(t) => Source::Text(t),
-        YamlOrJson::Json(v) => Source::Value(v),
+        YamlOrJson::Json(v) => source(v)?,
     };
     let change = AutomationChange {
         definition: Some(source),
         ..Default::default()
     };
     write(&api, id(&text, "automation")?, change, version).await
-}
-
-async fn timers(State(api): State<Api>, Path(text): Path<String>) -> Result<Json<Value>, Problem> {
-    let automation = id(&text, "automation")?;
-    api.engine
-        .automations()
-        .get(automation)
-        .await
-        .map_err(of_store)?;
-    let dwells = api.engine.timers(automation).await?;
-    let items: Vec<Value> = dwells
-        .iter()
-        .map(|d| {
-            json!({"trigger_id": d.trigger_id, "event_id": d.event_id, "context_key": d.context_key,
-                   "created_at": d.created_at.to_text(), "fire_at": d.fire_at.to_text()})
-        })
-        .collect();
-    Ok(Json(json!({"items": items})))
 }
 
 async fn groups(State(api): State<Api>) -> Result<Json<Value>, Problem> {

@@ -1,15 +1,29 @@
 //! Bodies and headers that several routes share.
 
+use automation_core::store::Source;
 use axum::{
-    body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
-use plugin_api::http::{Problem, parse_body};
+use plugin_api::http::{MediaType, Problem, parse_body, read_body};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The largest definition, `api §1.4`.
-pub const DEFINITION_LIMIT: usize = 256 * 1024;
+const DEFINITION_LIMIT: usize = 256 * 1024;
+
+fn within_limit(bytes: usize) -> Result<(), Problem> {
+    if bytes > DEFINITION_LIMIT {
+        return Err(Problem::too_large("A definition has at most 256 KiB."));
+    }
+    Ok(())
+}
+
+/// A definition that came as JSON, measured without the white space and the fields around it.
+pub fn source(definition: Value) -> Result<Source, Problem> {
+    within_limit(definition.to_string().len())?;
+    Ok(Source::Value(definition))
+}
 
 /// A body that is YAML text or a JSON document.
 pub enum YamlOrJson<T> {
@@ -22,48 +36,36 @@ pub enum YamlOrJson<T> {
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for YamlOrJson<T> {
     type Rejection = Problem;
     async fn from_request(req: Request, state: &S) -> Result<Self, Problem> {
-        let kind = req
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("application/json")
-            .to_ascii_lowercase();
-        let too_large = || {
+        let kind = MediaType::of(req.headers());
+        if kind.is("json") {
+            return parse_body(&read_body(req, state).await?).map(Self::Json);
+        }
+        if !kind.is("yaml") {
+            return Err(kind.unsupported("application/json or application/yaml"));
+        }
+        let bytes = read_body(req, state).await?;
+        within_limit(bytes.len())?;
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| {
             Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                "Send at most 1 MiB.",
+                StatusCode::BAD_REQUEST,
+                "malformed_yaml",
+                "The body is not UTF-8.",
             )
-        };
-        let bytes = Bytes::from_request(req, state)
-            .await
-            .map_err(|_| too_large())?;
-        if kind.contains("yaml") {
-            if bytes.len() > DEFINITION_LIMIT {
-                return Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "payload_too_large",
-                    "A definition has at most 256 KiB.",
-                ));
-            }
-            let text = String::from_utf8(bytes.to_vec()).map_err(|_| {
-                Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "malformed_yaml",
-                    "The body is not UTF-8.",
-                )
-            })?;
-            return Ok(Self::Yaml(text));
-        }
-        if kind.contains("json") {
-            return parse_body(&bytes).map(Self::Json);
-        }
-        Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "Send application/json or application/yaml.",
-        ))
+        })?;
+        Ok(Self::Yaml(text))
     }
+}
+
+/// Whether the caller has this version already (`If-None-Match`): compared weakly, so `W/` says
+/// nothing.
+pub fn has_version(headers: &HeaderMap, version: i64) -> bool {
+    let current = format!("\"{version}\"");
+    let known = headers.get_all(header::IF_NONE_MATCH).into_iter();
+    known
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == current)
 }
 
 /// The version in `If-Match`, none for `*`: any version. A write without the header is refused

@@ -82,9 +82,7 @@ async fn list(
     };
     let limit = paging.limit()?;
     let before = match paging.cursor(&print)? {
-        Some(c) => Some(Id(c.id.parse().map_err(|_| {
-            Problem::bad_parameter("the cursor is malformed; start again without it")
-        })?)),
+        Some(c) => Some(Id(c.id.parse().map_err(|_| Problem::bad_cursor())?)),
         None => None,
     };
     let rows = api

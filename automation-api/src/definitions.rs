@@ -1,6 +1,10 @@
 //! `/definitions/validate` and `/definitions/normalize`.
 
-use crate::{Api, bodies::YamlOrJson, problems::invalid_definition};
+use crate::{
+    Api,
+    bodies::{self, YamlOrJson},
+    problems::invalid_definition,
+};
 use automation_core::{access::READ, definition::Definition, store::Source, yaml};
 use axum::{Json, extract::State};
 use plugin_api::http::{Problem, Routes};
@@ -19,25 +23,25 @@ struct Body {
     definition: Value,
 }
 
-fn source(body: YamlOrJson<Body>) -> Source {
+fn source(body: YamlOrJson<Body>) -> Result<Source, Problem> {
     match body {
-        YamlOrJson::Yaml(text) => Source::Text(text),
-        YamlOrJson::Json(b) => Source::Value(b.definition),
+        YamlOrJson::Yaml(text) => Ok(Source::Text(text)),
+        YamlOrJson::Json(b) => bodies::source(b.definition),
     }
 }
 
 /// Never 422: a document that does not parse is an answer too.
-async fn validate(State(api): State<Api>, body: YamlOrJson<Body>) -> Json<Value> {
-    let v = api.engine.automations().validate(&source(body));
+async fn validate(State(api): State<Api>, body: YamlOrJson<Body>) -> Result<Json<Value>, Problem> {
+    let v = api.engine.automations().validate(&source(body)?);
     let mut answer = json!(v.issues.report());
     if let Some(d) = &v.definition {
         answer["normalized"] = d.to_value();
     }
-    Json(answer)
+    Ok(Json(answer))
 }
 
 async fn normalize(State(api): State<Api>, body: YamlOrJson<Body>) -> Result<Json<Value>, Problem> {
-    let v = api.engine.automations().validate(&source(body));
+    let v = api.engine.automations().validate(&source(body)?);
     let Some(definition) = v.definition.as_ref().map(Definition::to_value) else {
         return Err(invalid_definition(&v.issues));
     };

@@ -7,7 +7,10 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use plugin_api::http::{ApiQuery, Page, PageQuery, Problem, Routes, fingerprint};
+use plugin_api::{
+    Text,
+    http::{ApiQuery, Page, PageQuery, Problem, Routes, fingerprint},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -27,6 +30,11 @@ pub fn routes() -> Routes<Api> {
             &ENTITY_READ,
             count,
         )
+}
+
+/// The id of an entity in a path, as it would be stored: readers ask the database for it.
+fn entity(id: String) -> String {
+    Text::new(id).into_string()
 }
 
 fn kind(api: &Api, name: &str) -> Result<Arc<dyn ErasedKind>, Problem> {
@@ -98,6 +106,7 @@ async fn one(
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
     let kind = kind(&api, &name)?;
+    let id = entity(id);
     let mut states = kind
         .read_values(std::slice::from_ref(&id))
         .await
@@ -138,6 +147,7 @@ async fn transitions(
     ApiQuery(q): ApiQuery<TransitionQuery>,
 ) -> Result<Json<Page<Value>>, Problem> {
     kind(&api, &name)?;
+    let id = entity(id);
     let paging = PageQuery {
         limit: q.limit,
         cursor: q.cursor,
@@ -192,6 +202,7 @@ async fn count(
     ApiQuery(q): ApiQuery<CountQuery>,
 ) -> Result<Json<Value>, Problem> {
     let kind = kind(&api, &name)?;
+    let id = entity(id);
     if !kind.fields().contains(&q.field) {
         return Err(Problem::bad_parameter(format!(
             "{} is not a field of {name}; its fields are {}",

@@ -15,17 +15,19 @@ mod runs;
 mod starters;
 mod status;
 mod templates;
+mod timers;
 
 pub use plugin::AutomationApiPlugin;
 
 use automation_dispatch::Engine;
-use plugin_api::StatusBoard;
+use plugin_api::{StatusBoard, queue::QueueManager};
 use std::sync::Arc;
 
 /// What handlers work with.
 #[derive(Clone)]
 pub(crate) struct Api {
     engine: Arc<Engine>,
+    queues: Arc<dyn QueueManager>,
     board: StatusBoard,
     starters: Arc<starters::Judged>,
 }

@@ -1,7 +1,8 @@
 //! The plugin that mounts the routes.
 
 use crate::{
-    Api, automations, decisions, definitions, entities, registry, runs, starters, status, templates,
+    Api, automations, decisions, definitions, entities, registry, runs, starters, status,
+    templates, timers,
 };
 use async_trait::async_trait;
 use automation_dispatch::ENGINE;
@@ -41,6 +42,7 @@ impl Registered for Running {
     async fn init(&self, ctx: &InitCtx) -> Result<(), BoxError> {
         let api = Api {
             engine: ctx.get_service(&ENGINE)?,
+            queues: ctx.queues(),
             board: ctx.status(),
             starters: self.starters.clone(),
         };
@@ -54,6 +56,7 @@ impl Registered for Running {
             starters::routes(),
             status::routes(),
             templates::routes(),
+            timers::routes(),
         ] {
             ctx.routes(routes.with_state(api.clone()))?;
         }

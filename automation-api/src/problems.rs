@@ -77,6 +77,9 @@ pub fn of_manual(e: ManualRunError) -> Problem {
             "invalid_payload",
             e.to_string(),
         ),
+        ManualRunError::Blocked { .. } => {
+            Problem::new(StatusCode::CONFLICT, "run_blocked", e.to_string())
+        }
         ManualRunError::Invalid { .. } => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid_definition",

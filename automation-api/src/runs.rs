@@ -10,7 +10,7 @@ use automation_core::{
     access::{MANAGE, READ},
 };
 use automation_dispatch::{
-    ManualRun,
+    ManualFiring, ManualRun,
     store::{
         artifacts::ArtifactRecord,
         runs::{LogRecord, RunFilter, RunRecord, StepRecord},
@@ -393,8 +393,18 @@ async fn cancel(
 struct Start {
     trigger_id: Option<String>,
     payload: Option<Value>,
-    gates: Option<String>,
+    #[serde(default)]
+    gates: Gates,
     validate_payload: Option<bool>,
+}
+
+/// Which gates a run by hand passes.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Gates {
+    #[default]
+    None,
+    All,
 }
 
 /// The largest payload, `api §1.4`.
@@ -405,15 +415,6 @@ async fn start(
     Path(text): Path<String>,
     ApiJson(s): ApiJson<Start>,
 ) -> Result<Response, Problem> {
-    match s.gates.as_deref() {
-        None | Some("none") => {}
-        Some("all") => {
-            return Err(Problem::bad_parameter(
-                "gates: all is not offered yet; manual runs skip the gates (gates: none)",
-            ));
-        }
-        Some(_) => return Err(Problem::bad_parameter("gates must be none")),
-    }
     let payload = s.payload.unwrap_or_else(|| json!({}));
     if payload.to_string().len() > PAYLOAD_LIMIT {
         return Err(Problem::new(
@@ -429,12 +430,25 @@ async fn start(
         validate_payload: s.validate_payload.unwrap_or(true),
         actor: RequestContext::current().actor,
     };
-    let run = api.engine.manual_run(request).await.map_err(of_manual)?;
+    let (run, status) = match s.gates {
+        Gates::None => {
+            let run = api.engine.manual_run(request).await;
+            (run.map_err(of_manual)?, "running")
+        }
+        Gates::All => match api.engine.manual_firing(request).await.map_err(of_manual)? {
+            ManualFiring::Run(run) => (run, "running"),
+            ManualFiring::Queued(run) => (run, "pending"),
+            ManualFiring::Dwell(fire_at) => {
+                let dwell = json!({"dwell": {"fire_at": fire_at.to_text()}});
+                return Ok((StatusCode::ACCEPTED, Json(dwell)).into_response());
+            }
+        },
+    };
     let location = [(header::LOCATION, format!("/api/v1/runs/{run}"))];
     Ok((
         StatusCode::ACCEPTED,
         location,
-        Json(json!({"run_id": run, "status": "running"})),
+        Json(json!({"run_id": run, "status": status})),
     )
         .into_response())
 }

@@ -150,8 +150,33 @@ both_engines! {
         node.post("/systems", json!({"id": "pay", "name": "Payments"})).await.expect(201);
         let at = format!("{}/timers", path("automations", &made));
         let timer = test_kit::until(async || node.get(&at).await.ok()["items"].get(0).cloned(), "the dwell").await;
-        let expected = json!({"trigger_id": "made", "event_id": "catalog.created", "context_key": "pay", "created_at": "2026-01-15T12:00:00.000Z", "fire_at": "2026-01-15T12:10:00.000Z"});
+        let expected = json!({"kind": "dwell", "trigger_id": "made", "event_id": "catalog.created", "context_key": "pay", "created_at": "2026-01-15T12:00:00.000Z", "fire_at": "2026-01-15T12:10:00.000Z"});
         assert_eq!(timer, expected);
+        node.shutdown().await;
+    }
+
+    async fn api_3_timers_tell_the_next_ticks_of_schedules_beside_the_dwells(db: TestDb) {
+        let node = boot(&db).await;
+        let d = json!({"name": "A", "actions": [], "triggers": [
+            {"id": "made", "event": "catalog.created", "for": {"minutes": 90}},
+            {"id": "hourly", "event": "automation.cron", "config": {"cronPattern": "0 * * * *"}},
+            {"event": "automation.interval", "config": {"intervalSeconds": 600}},
+        ]});
+        let made = create(&node, d).await;
+        node.post("/systems", json!({"id": "pay", "name": "Payments"})).await.expect(201);
+        let at = path("automations", &made);
+        let timers = async || node.get(&format!("{at}/timers")).await.ok()["items"].as_array().cloned().filter(|items| items.len() == 3);
+        let items = test_kit::until(timers, "the dwell and both ticks").await;
+        assert_eq!(items[0], json!({"kind": "tick", "trigger_id": "automation_interval", "event_id": "automation.interval", "fire_at": "2026-01-15T12:10:00.000Z"}));
+        assert_eq!(items[1], json!({"kind": "tick", "trigger_id": "hourly", "event_id": "automation.cron", "fire_at": "2026-01-15T13:00:00.000Z"}));
+        assert_eq!((&items[2]["kind"], &items[2]["context_key"], &items[2]["fire_at"]), (&json!("dwell"), &json!("pay"), &json!("2026-01-15T13:30:00.000Z")));
+        // What has fired is followed by what comes next.
+        node.clock().advance(std::time::Duration::from_secs(601));
+        let next = async || (node.get(&format!("{at}/timers")).await.ok()["items"][0]["fire_at"] == "2026-01-15T12:20:00.000Z").then_some(());
+        test_kit::until(next, "the tick after the first").await;
+        node.patch(&at, json!({"status": "disabled"})).if_match(1).await.ok();
+        let gone = async || (node.get(&format!("{at}/timers")).await.ok()["items"] == json!([])).then_some(());
+        test_kit::until(gone, "a disabled automation has nothing ahead").await;
         node.shutdown().await;
     }
 

@@ -4,6 +4,7 @@
 mod automations;
 mod definitions;
 mod entities;
+mod form;
 mod lists;
 mod normalize;
 mod parts;

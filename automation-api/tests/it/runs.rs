@@ -35,6 +35,19 @@ both_engines! {
         node.post(&runs, large).await.problem(413, "payload_too_large");
         let problem = node.post(&runs, json!({"paylod": {}})).await.problem(422, "invalid_request");
         assert_eq!((&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]), (&json!("/paylod"), &json!("unknown_field")));
+        let problem = node.post(&runs, json!({"gates": "some"})).await.problem(422, "invalid_request");
+        assert_eq!((&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]), (&json!("/gates"), &json!("bad_enum")));
+        let gated = json!({"gates": "all", "payload": {"systemId": "pay"}});
+        let problem = node.post(&runs, gated.clone()).await.problem(409, "run_blocked");
+        assert!(problem["detail"].as_str().is_some_and(|d| d.contains("`enabled`")), "{problem}");
+        node.patch(&path("automations", &made), json!({"status": "enabled"})).if_match(1).await.ok();
+        let problem = node.post(&runs, gated).await.problem(409, "run_blocked");
+        assert!(problem["detail"].as_str().is_some_and(|d| d.contains("`filter`")), "{problem}");
+        let dwells = json!({"name": "B", "triggers": [{"event": "catalog.created", "for": {"seconds": 90}}], "actions": []});
+        let dwells = node.post("/automations", json!({"definition": dwells})).await.expect(201);
+        let gated = json!({"gates": "all", "payload": {"systemId": "pay"}});
+        let armed = node.post(&format!("{}/runs", path("automations", &dwells)), gated).await.expect(202);
+        assert_eq!(armed, json!({"dwell": {"fire_at": "2026-01-15T12:01:30.000Z"}}));
         node.post(&format!("/automations/{UNKNOWN}/runs"), json!({})).await.problem(404, "not_found");
         node.shutdown().await;
     }

@@ -7,22 +7,22 @@ use plugin_api::{
     db::{DbConfig, Synchronous},
 };
 use plugin_runtime::config::claim;
-use std::fs::File;
+use std::{fs::File, path::Path};
 
 /// An open database, and for SQLite the lock that keeps a second process out.
 pub struct Opened {
     /// The database.
     pub db: Db,
-    /// Held as long as the process uses the data folder.
-    pub lock: File,
+    /// Held as long as the process uses the data folder, and a SQLite file.
+    pub locks: Vec<File>,
 }
 
 /// Creates the data folder, locks it, opens the database.
 pub async fn open(settings: &Settings) -> anyhow::Result<Opened> {
     settings.create_data_dir()?;
-    let lock = lock(settings)?;
+    let locks = locks(settings)?;
     let db = connect(settings).await?;
-    Ok(Opened { db, lock })
+    Ok(Opened { db, locks })
 }
 
 /// Opens the database and nothing else: for short work beside a running server.
@@ -69,24 +69,45 @@ pub async fn connect_existing(settings: &Settings) -> anyhow::Result<Db> {
     }
 }
 
-/// One process per data folder: SQLite belongs to one process, and the key and token files are not
-/// written by two at once.
-fn lock(settings: &Settings) -> anyhow::Result<File> {
-    let path = settings.data_dir.join("lock");
+/// One process per data folder, whose key and token files are not written by two at once, and one per
+/// SQLite file, wherever it lies: what one process does with it, another would do once more.
+fn locks(settings: &Settings) -> anyhow::Result<Vec<File>> {
+    let dir = &settings.data_dir;
+    let mut locks = vec![lock(&dir.join("lock"), || {
+        format!(
+            "the data folder {} is in use by another signalbox process; stop that one, or give this one a folder of its own with --data-dir",
+            dir.display()
+        )
+    })?];
+    if !settings.is_postgres() {
+        let database = sqlite_path(&settings.database_url);
+        let mut beside = database.clone().into_os_string();
+        beside.push(".lock");
+        locks.push(lock(Path::new(&beside), || {
+            format!(
+                "the database {} is in use by another signalbox process; stop that one, or use Postgres to run several",
+                database.display()
+            )
+        })?);
+    }
+    Ok(locks)
+}
+
+fn lock(path: &Path, in_use: impl FnOnce() -> String) -> anyhow::Result<File> {
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(&path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
+        .open(path)
+        .with_context(|| {
+            format!(
+                "cannot open {} (does the folder exist, and can this user write to it?)",
+                path.display()
+            )
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            anyhow::bail!(
-                "the data folder {} is in use by another signalbox process; stop that one, or give this one a folder of its own with --data-dir",
-                settings.data_dir.display()
-            )
-        }
+        Err(std::fs::TryLockError::WouldBlock) => Err(anyhow::anyhow!(in_use())),
         Err(std::fs::TryLockError::Error(e)) => {
             Err(e).with_context(|| format!("cannot lock {}", path.display()))
         }

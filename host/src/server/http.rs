@@ -4,21 +4,23 @@ use super::auth::{Auth, authenticate};
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
-    http::{HeaderValue, StatusCode},
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use plugin_api::{
-    Clock, Principal, SystemClock,
+    Clock, Principal, SystemClock, clock,
     http::{Problem, with_request_id},
 };
 use plugin_runtime::{Readiness, health_routes};
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tower::ServiceExt;
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    limit::RequestBodyLimitLayer,
     request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
 };
 
@@ -26,6 +28,9 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// The largest request body, `api §1.4`.
 const BODY_LIMIT: usize = 1024 * 1024;
+
+/// How long a request may take, `api §1.4`.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The API, once it exists.
 #[derive(Clone, Default)]
@@ -44,6 +49,7 @@ pub fn outer(readiness: Arc<Readiness>, late: Late) -> Router {
         .fallback(forward)
         .with_state(late)
         .merge(health_routes(readiness))
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(under_its_id))
         .layer(PropagateRequestIdLayer::x_request_id())
@@ -84,40 +90,61 @@ async fn under_its_id(request: Request, next: Next) -> Response {
 }
 
 /// The API with authentication around it.
-pub fn api(routes: Router, readiness: Arc<Readiness>, auth: Auth) -> Router {
+pub fn api(routes: Router, readiness: Arc<Readiness>, auth: Auth, clock: Arc<dyn Clock>) -> Router {
     Router::new()
         .merge(routes)
         .merge(health_routes(readiness))
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
-        .layer(middleware::from_fn(too_large))
+        .method_not_allowed_fallback(known_method_not_allowed)
+        // Where a handler reads its body: what is too large is said to those only who may come here.
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(auth, authenticate))
+        .layer(middleware::from_fn_with_state(clock, in_time))
 }
 
 async fn forward(State(late): State<Late>, request: Request) -> Response {
-    match late.0.get() {
-        Some(api) => match api.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        },
-        None => Problem::unavailable("The server is starting.").into_response(),
+    let Some(api) = late.0.get() else {
+        return Problem::unavailable("The server is starting.").into_response();
+    };
+    let mut response = match api.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    // The router names the methods of a route whatever its answer to another one is.
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().remove(header::ALLOW);
     }
+    response
 }
+
+/// Gives up a request that takes too long; what it has not committed is rolled back.
+async fn in_time(State(clock): State<Arc<dyn Clock>>, request: Request, next: Next) -> Response {
+    let answer = clock::timeout(&*clock, TIME_LIMIT, next.run(request)).await;
+    answer.unwrap_or_else(|_| {
+        Problem::unavailable("The request was given up after 30 s.").into_response()
+    })
+}
+
+// Without a token nothing is said about which routes exist.
 
 async fn not_found(principal: Option<axum::Extension<Principal>>, request: Request) -> Problem {
     match principal {
-        // Without a token nothing is said about which routes exist.
-        None => Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthenticated",
-            "Send a valid token: Authorization: Bearer <token>.",
-        ),
+        None => Problem::unauthenticated(),
         Some(_) => Problem::not_found(format!(
             "There is no route {} {}.",
             request.method(),
             request.uri().path()
         )),
+    }
+}
+
+async fn known_method_not_allowed(
+    principal: Option<axum::Extension<Principal>>,
+    request: Request,
+) -> Problem {
+    match principal {
+        None => Problem::unauthenticated(),
+        Some(_) => method_not_allowed(request).await,
     }
 }
 
@@ -133,24 +160,6 @@ async fn method_not_allowed(request: Request) -> Problem {
     )
 }
 
-/// The body limit answers without a document of its own; this gives it one.
-async fn too_large(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    let document = response
-        .headers()
-        .get("content-type")
-        .is_some_and(|c| c == "application/problem+json");
-    if response.status() == StatusCode::PAYLOAD_TOO_LARGE && !document {
-        return Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "payload_too_large",
-            "Send at most 1 MiB.",
-        )
-        .into_response();
-    }
-    response
-}
-
 fn panicked(cause: Box<dyn std::any::Any + Send>) -> axum::http::Response<Body> {
     let text = cause
         .downcast_ref::<&str>()
@@ -158,4 +167,36 @@ fn panicked(cause: Box<dyn std::any::Any + Send>) -> axum::http::Response<Body> 
         .or_else(|| cause.downcast_ref::<String>().cloned())
         .unwrap_or_default();
     Problem::internal(&format!("a handler panicked: {text}")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::poll;
+    use test_kit::VirtualClock;
+
+    #[tokio::test]
+    async fn api_1_4_a_request_is_given_up_after_thirty_seconds() {
+        let clock = VirtualClock::new();
+        let routes = Router::new()
+            .route("/slow", axum::routing::get(std::future::pending::<()>))
+            .layer(middleware::from_fn_with_state(
+                clock.clone() as Arc<dyn Clock>,
+                in_time,
+            ));
+        let request = Request::get("/slow")
+            .body(Body::empty())
+            .expect("a request");
+        let mut answer = Box::pin(routes.oneshot(request));
+        assert!(poll!(&mut answer).is_pending());
+        clock.advance(TIME_LIMIT - Duration::from_millis(1));
+        assert!(poll!(&mut answer).is_pending());
+        clock.advance(Duration::from_millis(1));
+        let answer = answer.await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            answer.headers()[header::CONTENT_TYPE],
+            "application/problem+json"
+        );
+    }
 }

@@ -79,6 +79,24 @@ fn documents_are_refused_with_their_source_line() {
 }
 
 #[test]
+fn a_cli_command_whose_output_nobody_reads_ends_quietly() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let requests = file(dir.path(), "requests", "{\"id\": 1}\n");
+    for args in [["eval", "1"], ["eval", "--jsonl"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let out = binary()
+            .args(args)
+            .stdin(fs::File::open(&requests).expect("a file"))
+            .stdout(writer)
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!((out.status.code(), &*said), (Some(141), ""), "{args:?}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_named() {
     refused(&["validate", "no-such-file.yaml"], &["no-such-file.yaml"]);
     refused(
@@ -158,6 +176,26 @@ fn a_port_in_use_is_named() {
             &address,
         ],
         &[&address, "--listen"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sqlite_database_belongs_to_one_process_whatever_their_data_folders() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (data, other) = (dir.path().join("data"), dir.path().join("other"));
+    let _server = Server::start(&data, None).await;
+    let url = format!("sqlite://{}", data.join("signalbox.db").display());
+    refused(
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+            other.to_str().expect("UTF-8"),
+            "--database-url",
+            &url,
+        ],
+        &["is in use by another signalbox process"],
     );
 }
 

@@ -99,3 +99,78 @@ async fn the_scheme_is_read_in_any_case_and_a_star_matches_any_version() {
         "{item}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_token_nothing_is_said_about_which_routes_exist() {
+    let w = World::start().await;
+    let ask = async |method: &Method, path: &str, token: Option<&str>| {
+        let mut request = w.request(method.clone(), path);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let allow = answer.headers().get("allow").cloned();
+        let problem: Value = answer.json().await.expect("a problem document");
+        assert_eq!(problem["status"], status, "{method} {path}: {problem}");
+        (status, problem["code"].clone(), allow)
+    };
+    for method in [Method::PUT, Method::OPTIONS, Method::TRACE, Method::DELETE] {
+        for path in ["/automations", "/nothing"] {
+            let (status, code, allow) = ask(&method, path, None).await;
+            assert_eq!(
+                (status, code, allow),
+                (401, json!("unauthenticated"), None),
+                "{method} {path}"
+            );
+        }
+        let (status, code, allow) = ask(&method, "/automations", Some(&w.token)).await;
+        assert_eq!((status, code), (405, json!("method_not_allowed")));
+        let allow = allow.expect("which methods there are");
+        for known in ["GET", "POST"] {
+            assert!(allow.to_str().expect("text").contains(known), "{allow:?}");
+        }
+        let (status, code, _) = ask(&method, "/nothing", Some(&w.token)).await;
+        assert_eq!((status, code), (404, json!("not_found")));
+    }
+    // Health needs no token, so everybody may know its methods.
+    let url = format!("http://{}/healthz", w.server.address);
+    let answer = w.http.post(url).send().await.expect("an answer");
+    assert!(answer.headers().contains_key("allow"));
+    let status = answer.status().as_u16();
+    let problem: Value = answer.json().await.expect("a problem document");
+    assert_eq!(
+        (status, &problem["code"]),
+        (405, &json!("method_not_allowed"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn api_1_4_the_size_of_a_body_is_judged_behind_the_token() {
+    let w = World::start().await;
+    let body = |size: usize| format!("{{\"template\": \"{}\"}}", "x".repeat(size));
+    let ask = async |body: String, token: Option<&str>| {
+        let mut request = w.request(Method::POST, "/templates/render");
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let request = request.header("content-type", "application/json");
+        let answer = request.body(body).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let problem: Value = answer.json().await.expect("a document");
+        (status, problem["code"].clone())
+    };
+    let large = 1024 * 1024;
+    assert_eq!(
+        ask(body(large), Some(&w.token)).await,
+        (413, json!("payload_too_large"))
+    );
+    assert_eq!(
+        ask(body(large), None).await,
+        (401, json!("unauthenticated"))
+    );
+    assert_eq!(
+        ask(body(large), Some("sb_nonsense")).await,
+        (401, json!("unauthenticated"))
+    );
+}

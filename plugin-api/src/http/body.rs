@@ -5,7 +5,7 @@ use super::{FieldError, Problem};
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
 };
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
@@ -16,36 +16,63 @@ pub struct ApiJson<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
     async fn from_request(req: Request, state: &S) -> Result<Self, Problem> {
-        let kind = req
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("application/json")
-            .to_owned();
-        if !kind.contains("json") {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                format!("Send application/json instead of {kind}."),
-            ));
+        let kind = MediaType::of(req.headers());
+        if !kind.is("json") {
+            return Err(kind.unsupported("application/json"));
         }
-        let bytes = Bytes::from_request(req, state).await.map_err(|e| {
-            if e.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "payload_too_large",
-                    "The body is larger than this route accepts.",
-                )
-            } else {
-                Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "malformed_json",
-                    "The body could not be read.",
-                )
-            }
-        })?;
+        let bytes = read_body(req, state).await?;
         parse_body(&bytes).map(ApiJson)
     }
+}
+
+/// The media type of a body: lower case, without its parameters; JSON when the caller names none.
+pub struct MediaType(String);
+
+impl MediaType {
+    /// As the headers of a request say.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let kind = headers.get(header::CONTENT_TYPE);
+        let kind = kind.map_or("application/json", |v| v.to_str().unwrap_or("?"));
+        let essence = kind.split(';').next().unwrap_or_default();
+        Self(essence.trim().to_ascii_lowercase())
+    }
+
+    /// Whether it is of this format (`json`, `yaml`): by name, by its older name with `x-`, or as
+    /// the suffix of a more special one, such as `application/merge-patch+json`.
+    pub fn is(&self, format: &str) -> bool {
+        let Some(("application" | "text", name)) = self.0.split_once('/') else {
+            return false;
+        };
+        let special = name.strip_suffix(format).is_some_and(|n| n.ends_with('+'));
+        name.strip_prefix("x-").unwrap_or(name) == format || special
+    }
+
+    /// 415 `unsupported_media_type` with what to send instead.
+    pub fn unsupported(&self, wanted: &str) -> Problem {
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            format!("Send {wanted} instead of {}.", self.0),
+        )
+    }
+}
+
+/// The bytes of a body.
+///
+/// # Errors
+/// 413 when there are more than the host allows, 400 when they do not arrive.
+pub async fn read_body<S: Send + Sync>(req: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(req, state).await.map_err(|e| {
+        if e.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Problem::too_large("The body is larger than this route accepts.")
+        } else {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "malformed_json",
+                "The body could not be read.",
+            )
+        }
+    })
 }
 
 /// Parses a JSON body: `malformed_json` for text that is not JSON, `invalid_request` with the field

@@ -9,8 +9,8 @@ mod query;
 mod request_id;
 mod routes;
 
-pub use body::{ApiJson, parse_body};
-pub use page::{Cursor, Page, PageQuery, fingerprint};
+pub use body::{ApiJson, MediaType, parse_body, read_body};
+pub use page::{Counted, Cursor, Page, PageQuery, fingerprint};
 pub use problem::{FieldError, Problem};
 pub use query::ApiQuery;
 pub use request_id::{request_id, with_request_id};

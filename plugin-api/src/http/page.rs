@@ -17,6 +17,17 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
+/// A page with the number of all items its filters let through, for lists that take `?count=true`.
+#[derive(Debug, Serialize)]
+pub struct Counted<T> {
+    /// The page.
+    #[serde(flatten)]
+    pub page: Page<T>,
+    /// How many items all pages have; absent unless it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
+}
+
 /// `?limit=` 1–200 (default 50) and `?cursor=`: the query of a route without filters; routes with
 /// filters have the two fields in a type of their own.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -50,13 +61,16 @@ impl PageQuery {
         let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
         let (key, id, print): (String, String, String) =
             serde_json::from_slice(&raw).map_err(|_| bad())?;
-        if print == filters {
-            Ok(Some(Cursor { key, id }))
-        } else {
-            Err(bad())
+        // No stored text has a NUL, and Postgres could not be asked for one.
+        if print != filters || [&key, &id].iter().any(|t| t.contains('\0')) {
+            return Err(bad());
         }
+        Ok(Some(Cursor { key, id }))
     }
 }
+
+/// Milliseconds that a stored instant can have: up to the end of 9999.
+const INSTANTS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799_999;
 
 /// Where a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +91,12 @@ impl Cursor {
     /// For lists in the order of an instant: the sort key as milliseconds, and the id.
     ///
     /// # Errors
-    /// `bad_cursor` when they are something else.
+    /// `bad_cursor` when they are something else, or an instant outside the years 1970 to 9999:
+    /// Postgres cannot hold all that fits a number.
     pub fn instant_and_id<T: std::str::FromStr>(&self) -> Result<(Ts, T), Problem> {
-        let millis = self.key.parse().map_err(|_| Problem::bad_cursor())?;
+        let millis = self.key.parse().ok().filter(|ms| INSTANTS.contains(ms));
         let id = self.id.parse().map_err(|_| Problem::bad_cursor())?;
-        Ok((Ts::from_millis(millis), id))
+        Ok((Ts::from_millis(millis.ok_or_else(Problem::bad_cursor)?), id))
     }
 }
 

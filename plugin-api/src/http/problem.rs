@@ -78,6 +78,18 @@ impl Problem {
             "The cursor is malformed or belongs to other filters; start again without it.",
         )
     }
+    /// 401 `unauthenticated`, the same whether the route exists or not.
+    pub fn unauthenticated() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "Send a valid token: Authorization: Bearer <token>.",
+        )
+    }
+    /// 413 `payload_too_large`.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+    }
     /// 422 `invalid_request` with its fields.
     pub fn invalid(detail: impl Into<String>, errors: Vec<FieldError>) -> Self {
         Self {

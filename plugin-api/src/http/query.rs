@@ -1,6 +1,7 @@
 //! Query parameters: each once or several times, read into a type that says which there are.
 
 use super::Problem;
+use crate::Text;
 use axum::{
     extract::{FromRequestParts, Query},
     http::request::Parts,
@@ -15,7 +16,9 @@ use serde::{
 };
 
 /// Query parameters; anything wrong is `bad_parameter`. A field of a list type takes a parameter that
-/// is given several times (`?status=running&status=waiting`); any other field takes it once.
+/// is given several times (`?status=running&status=waiting`); any other field takes it once. Values
+/// are free text from outside and come as [`Text`] stores it, so that both engines can be asked for
+/// them.
 pub struct ApiQuery<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ApiQuery<T> {
@@ -32,6 +35,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ApiQuery<T> {
 fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, Error> {
     let mut parameters: Vec<(String, Values)> = Vec::new();
     for (name, value) in pairs {
+        let value = Text::new(value).into_string();
         match parameters.iter_mut().find(|(n, _)| *n == name) {
             Some((_, known)) => known.values.push(value),
             None => parameters.push((
@@ -164,6 +168,13 @@ mod tests {
     }
 
     #[test]
+    fn a_nul_comes_as_it_is_stored() {
+        let found = parse(&[("name", "a\0b"), ("status", "\0")]).expect("taken");
+        assert_eq!(found.name.as_deref(), Some("a\u{2400}b"));
+        assert_eq!(found.status, ["\u{2400}"]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let check = |query: &[(&str, &str)], message: &str| {
             let error = parse(query).expect_err("refused");
@@ -176,6 +187,7 @@ mod tests {
         check(&[("window", "x")], "window must be a whole number");
         check(&[("window", "-1")], "window must be a whole number");
         check(&[("all", "1")], "all must be true or false");
+        check(&[("all", "")], "all must be true or false");
         check(&[("nmae", "a")], "unknown field `nmae`");
     }
 }

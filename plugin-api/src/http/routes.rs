@@ -5,7 +5,7 @@ use super::Problem;
 use crate::access::{AccessRule, Principal};
 use axum::{
     Router,
-    extract::Request,
+    extract::{FromRequestParts, RawPathParams, Request},
     handler::Handler,
     http::{Method, StatusCode},
     middleware::Next,
@@ -196,13 +196,17 @@ async fn check(rule: AccessRule, rehearsable: bool, req: Request, next: Next) ->
         None => rule.is_public,
     };
     if !allowed {
-        return Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthenticated",
-            "Send a valid token: Authorization: Bearer <token>.",
-        )
-        .into_response();
+        return Problem::unauthenticated().into_response();
     }
+    let (mut parts, body) = req.into_parts();
+    // Here for all routes: the extractors of handlers answer with plain text.
+    if RawPathParams::from_request_parts(&mut parts, &())
+        .await
+        .is_err()
+    {
+        return Problem::bad_parameter("a part of the path is not UTF-8").into_response();
+    }
+    let req = Request::from_parts(parts, body);
     match asks_dry_run(&req) {
         Ok(false) => next.run(req).await,
         Ok(true) if rehearsable => crate::dry_run::dry_run(next.run(req)).await,
