@@ -2,8 +2,8 @@
 
 use crate::{
     cancel::{self, CancelError},
-    dwell,
-    manual::{self, ManualRun, ManualRunError},
+    delete, dwell,
+    manual::{self, ManualFiring, ManualRun, ManualRunError},
     shared::Shared,
     store::{
         artifacts::{self, ArtifactRecord},
@@ -11,7 +11,9 @@ use crate::{
     },
 };
 use automation_core::{
-    ArtifactId, AutomationId, RunId, registry::Registries, store::AutomationStore,
+    ArtifactId, AutomationId, RunId,
+    registry::Registries,
+    store::{AutomationStore, StoreError},
 };
 use automation_entity::{
     EntityEngine, Newest, Transition, TransitionFilter, field_text, transitions,
@@ -62,6 +64,22 @@ impl Engine {
     /// [`ManualRunError`].
     pub async fn manual_run(&self, request: ManualRun) -> Result<RunId, ManualRunError> {
         manual::run(&self.shared, request).await
+    }
+
+    /// Fires a trigger by hand, through its gates (`api §5.1`, `gates: all`).
+    ///
+    /// # Errors
+    /// [`ManualRunError`]; a gate that says no is [`ManualRunError::Blocked`].
+    pub async fn manual_firing(&self, request: ManualRun) -> Result<ManualFiring, ManualRunError> {
+        manual::fire(&self.shared, request).await
+    }
+
+    /// Deletes an automation with everything that belongs to it; its runs end, wherever they are.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] and [`StoreError::Stale`].
+    pub async fn delete(&self, id: AutomationId, version: Option<i64>) -> Result<(), StoreError> {
+        delete::delete(&self.shared, id, version).await
     }
 
     /// Cancels a run; one that is over stays as it is (`dispatch §15`).

@@ -98,35 +98,32 @@ impl AutomationStore {
         }
     }
 
-    /// Deletes an automation with everything that belongs to it. Its active runs are the caller's
-    /// to cancel first.
+    /// Deletes an automation in `tx`, with everything that belongs to it. Runs of it are the caller's to
+    /// lock before, or to cancel.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] and [`StoreError::Stale`].
-    pub async fn delete(&self, id: AutomationId, expected: Option<i64>) -> Result<(), StoreError> {
-        loop {
-            let current = self.current_version(id).await?;
-            if let Some(expected) = expected.filter(|e| *e != current) {
-                return Err(StoreError::Stale {
-                    id,
-                    expected,
-                    current,
-                });
-            }
-            let mut tx = self.begin().await?;
-            tx.sql(sql::BUMP).one::<i64>().await?;
-            let gone = tx.sql(sql::DELETE).bind(id).bind(current).execute().await?;
-            if gone == 1 {
-                tx.commit().await?;
-                return Ok(());
-            }
-            tx.rollback().await?;
+    pub async fn delete_in(
+        &self,
+        tx: &mut Tx,
+        id: AutomationId,
+        expected: Option<i64>,
+    ) -> Result<(), StoreError> {
+        // In the order of an edit, or the two could wait for each other.
+        tx.sql(sql::BUMP).one::<i64>().await?;
+        let found: Option<i64> = tx.sql(sql::LOCK).bind(id).optional().await?;
+        let current = found.ok_or(StoreError::NotFound(id))?;
+        if let Some(expected) = expected.filter(|e| *e != current) {
+            return Err(StoreError::Stale {
+                id,
+                expected,
+                current,
+            });
         }
-    }
-
-    async fn current_version(&self, id: AutomationId) -> Result<i64, StoreError> {
-        let found = self.db.sql(sql::VERSION_OF).bind(id).optional().await?;
-        found.ok_or(StoreError::NotFound(id))
+        tx.sql(sql::DELETE).bind(id).execute().await?;
+        let hints = self.hints.clone();
+        tx.after_commit(move || hints.notify(TOPIC));
+        Ok(())
     }
 
     async fn begin(&self) -> Result<Tx, StoreError> {

@@ -27,8 +27,8 @@ pub use read::{Document, read, read_all};
 pub struct Limits {
     /// Bytes of text.
     pub bytes: usize,
-    /// Nodes of a document after its aliases are expanded; documents without aliases are bounded by
-    /// their size alone.
+    /// Nodes of a document after its aliases are expanded; a long text that an alias repeats counts as
+    /// one for each hundred bytes. Documents without aliases are bounded by their size alone.
     pub expanded_nodes: usize,
     /// Nesting of lists and mappings.
     pub depth: usize,

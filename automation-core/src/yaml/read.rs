@@ -434,8 +434,10 @@ impl<'t> Builder<'t> {
     }
 }
 
+/// What an alias of a node adds to the document: its nodes, and one more for each hundred bytes of a text.
 fn size(node: &Node) -> usize {
     1 + match &node.kind {
+        Kind::String(text) => text.len() / 100,
         Kind::List(items) => items.iter().map(size).sum(),
         Kind::Map(entries) => entries.iter().map(|e| size(&e.value)).sum(),
         _ => 0,

@@ -1,13 +1,14 @@
 //! The store on both engines (`definition §18`, `dispatch §3.1`, `api §1`).
 
 use crate::support::{codes, registries};
+use automation_core::AutomationId;
 use automation_core::store::{
     AutomationChange, AutomationStore, GroupFilter, Health, ListFilter, NewAutomation, PageAfter,
     Source, Status, StoreError, sql,
 };
 use automation_core::validate::Capabilities;
 use plugin_api::hints::{HintListener, Hints};
-use plugin_api::{Actor, Clock};
+use plugin_api::{Actor, Clock, Db};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,10 +29,20 @@ impl Hints for CountedHints {
 }
 
 struct Fixture {
+    db: Db,
     store: AutomationStore,
     hints: Arc<CountedHints>,
     clock: Arc<VirtualClock>,
     actor: Actor,
+}
+
+impl Fixture {
+    /// Deletes in a transaction of its own.
+    async fn delete(&self, id: AutomationId, expected: Option<i64>) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        self.store.delete_in(&mut tx, id, expected).await?;
+        Ok(tx.commit().await?)
+    }
 }
 
 fn fixture(db: &TestDb) -> Fixture {
@@ -45,6 +56,7 @@ fn fixture(db: &TestDb) -> Fixture {
         Arc::new(Capabilities::all()),
     );
     Fixture {
+        db: db.db().clone(),
         store,
         hints,
         clock,
@@ -113,10 +125,10 @@ both_engines! {
         let same = AutomationChange { name: Some("B".into()), definition: Some(yaml("A", "automation.log")), ..Default::default() };
         assert_eq!(f.store.update(id, None, same, &f.actor).await.unwrap().automation.version, 2);
         assert_eq!(hints(&f), 2);
-        assert!(matches!(f.store.delete(id, Some(1)).await, Err(StoreError::Stale { .. })));
-        f.store.delete(id, Some(2)).await.unwrap();
+        assert!(matches!(f.delete(id, Some(1)).await, Err(StoreError::Stale { .. })));
+        f.delete(id, Some(2)).await.unwrap();
         assert!(matches!(f.store.get(id).await, Err(StoreError::NotFound(_))));
-        assert!(matches!(f.store.delete(id, None).await, Err(StoreError::NotFound(_))));
+        assert!(matches!(f.delete(id, None).await, Err(StoreError::NotFound(_))));
         assert_eq!(hints(&f), 3);
         for field in [name(""), name(&"x".repeat(201)), AutomationChange { group: Some(Some("g".repeat(121))), ..Default::default() }] {
             let id = f.store.create(log("A"), &f.actor).await.unwrap().automation.id;
@@ -158,7 +170,7 @@ both_engines! {
         let current = f.store.version(id, row.definition_version).await.unwrap().unwrap();
         assert_eq!(current.definition, row.definition);
         assert_eq!(f.store.versions(id, Some(12), 100).await.unwrap().len(), 1);
-        f.store.delete(id, None).await.unwrap();
+        f.delete(id, None).await.unwrap();
         assert!(f.store.versions(id, None, 100).await.unwrap().is_empty());
     }
 
@@ -210,7 +222,7 @@ both_engines! {
         let changed = f.store.changed_since(seen).await.unwrap();
         assert_eq!(changed.iter().map(|r| (r.id, r.status)).collect::<Vec<_>>(), [(a, Status::Disabled)]);
         assert_eq!(f.store.changed_since(0).await.unwrap().len(), 2);
-        f.store.delete(b, None).await.unwrap();
+        f.delete(b, None).await.unwrap();
         assert_eq!(f.store.ids().await.unwrap(), [a]);
         assert_eq!(f.store.generation().await.unwrap(), start + 4);
     }

@@ -68,6 +68,13 @@ fn definition_2_1_aliases_are_expanded_under_a_budget() {
     }
     let found = read(&bomb, &Limits::default()).unwrap_err();
     assert_eq!(found.iter().next().unwrap().code, "limit_exceeded");
+    let long = format!(
+        "a: &a {}\nb: [{}]\n",
+        "x".repeat(60_000),
+        ["*a"; 1000].join(", ")
+    );
+    let found = read(&long, &Limits::default()).unwrap_err();
+    assert_eq!(found.iter().next().unwrap().code, "limit_exceeded");
     // Without aliases the size alone bounds a document.
     let long = format!("[{}]", vec!["x"; 20_000].join(", "));
     assert!(read(&long, &Limits::default()).is_ok());

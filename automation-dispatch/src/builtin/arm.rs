@@ -153,9 +153,15 @@ async fn tick(
             cause: None,
         }),
     };
-    fire_in_tx(shared, &[firing])
-        .await
-        .map_err(|e| e.to_string().into())
+    let Err(error) = fire_in_tx(shared, &[firing]).await else {
+        return Ok(());
+    };
+    // It may have been deleted meanwhile: then there is nothing its decisions could belong to.
+    shared.automations.refresh().await?;
+    match shared.automations.get(identity.automation_id) {
+        None => Ok(()),
+        Some(_) => Err(error.to_string().into()),
+    }
 }
 
 /// Keeps triggers armed until the task is stopped.

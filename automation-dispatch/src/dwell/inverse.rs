@@ -11,7 +11,7 @@ use crate::{
     why::{self, Cancelled, Entry, Ruling},
 };
 use automation_core::DwellId;
-use plugin_api::{Ts, Tx, db::DbError};
+use plugin_api::{Text, Ts, Tx, db::DbError};
 use std::sync::Arc;
 
 /// Which of these context keys have armed dwells.
@@ -28,7 +28,7 @@ pub async fn cancel(shared: &Arc<Shared>, tx: &mut Tx, context_key: &str) -> Res
     let began: Ts = shared.clock.now();
     let armed: Vec<Dwell> = tx
         .sql(rows::OF_CONTEXT)
-        .bind(context_key.to_owned())
+        .bind(Text::new(context_key))
         .bind(began)
         .all()
         .await?;

@@ -13,7 +13,7 @@ mod rows;
 
 pub use expire::{expire, run as run_timers};
 pub use inverse::{cancel as inverse_cancel, check as inverse_check};
-pub use rows::{ALL, DELETE_OF_DISABLED, DUE, Dwell, OF_AUTOMATION};
+pub use rows::{ALL, DELETE_OF_DISABLED, DUE, Dwell, OF_AUTOMATION, ends_at};
 
 use crate::{
     fire::{Decision, Firing, LedgerKey, ledger},

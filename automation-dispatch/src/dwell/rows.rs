@@ -95,6 +95,10 @@ plugin_api::statements! {
         sqlite: "delete from automation_dwell_timers where id in (select d.id from jsonb_each($1) r cross join automations a on a.id = r.value->>'automation_id' cross join automation_dwell_timers d on d.automation_id = a.id and d.trigger_id = r.value->>'trigger_id' and coalesce('k:' || d.context_key, '-') = coalesce('k:' || (r.value->>'context_key'), '-') where a.definition_version = r.value->>'version' and d.trigger_hash <> r.value->>'trigger_hash') returning id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at",
         postgres: "delete from signalbox.automation_dwell_timers where id in (select d.id from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[]) as r(automation_id, trigger_id, context_key, trigger_hash, version) join signalbox.automations a on a.id = r.automation_id and a.definition_version = r.version join signalbox.automation_dwell_timers d on d.automation_id = r.automation_id and d.trigger_id = r.trigger_id and coalesce('k:' || d.context_key, '-') = coalesce('k:' || r.context_key, '-') where d.trigger_hash <> r.trigger_hash order by d.id for update of d) returning id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at",
     };
+    pub OF_KEY = {
+        sqlite: "select fire_at from automation_dwell_timers where automation_id = $1 and trigger_id = $2 and coalesce('k:' || context_key, '-') = coalesce('k:' || $3, '-')",
+        postgres: "select fire_at from signalbox.automation_dwell_timers where automation_id = $1 and trigger_id = $2 and coalesce('k:' || context_key, '-') = coalesce('k:' || $3::text, '-')",
+    };
     pub DUE = "select id from signalbox.automation_dwell_timers where fire_at <= $1 order by fire_at, id limit $2";
     pub OF_AUTOMATION = "select id, automation_id, trigger_id, event_id, context_key, armed_status, armed_ref, trigger_hash, payload_snapshot, actor_snapshot, cause, fire_at, created_at from signalbox.automation_dwell_timers where automation_id = $1 order by fire_at, id";
     /// Disabling an automation ends what it has armed (`dispatch §6.5`).
@@ -140,4 +144,19 @@ pub(super) async fn delete_by_key(
         .execute()
         .await
         .map(|n| n > 0)
+}
+
+/// When the dwell of a key ends; none when none is armed.
+pub async fn ends_at(
+    tx: &mut Tx,
+    automation: AutomationId,
+    trigger: &str,
+    context_key: Option<&str>,
+) -> Result<Option<Ts>, DbError> {
+    tx.sql(OF_KEY)
+        .bind(automation)
+        .bind(trigger.to_owned())
+        .bind(context_key.map(Text::new))
+        .optional()
+        .await
 }

@@ -85,6 +85,17 @@ pub fn firings(automation: &Arc<Automation>, occurrence: &Arc<Occurrence>) -> Ve
         .collect()
 }
 
+/// What became of a firing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fired {
+    /// The gate of this name said no, or failed ([`why::Ruling::gate`]).
+    Blocked(&'static str),
+    /// A dwell is armed, by this firing or by one before it; or it was decided before.
+    Armed,
+    /// What its bucket said.
+    Start(Started),
+}
+
 /// The scope root `trigger`.
 pub fn trigger_scope(id: &str, event: &str, actor: &Actor, payload: &Value) -> Value {
     json!({"id": id, "event": event, "eventId": event, "actor": actor, "payload": payload})
@@ -110,16 +121,25 @@ impl Judged {
     }
 }
 
-/// Lets firings happen in `tx`: gates, ledger, dwells, runs. New runs are driven once it commits.
-pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Result<(), JobError> {
+/// Lets firings happen in `tx`: gates, ledger, dwells, runs; one answer each. New runs are driven once
+/// it commits.
+pub async fn fire(
+    shared: &Arc<Shared>,
+    tx: &mut Tx,
+    firings: &[Firing],
+) -> Result<Vec<Fired>, JobError> {
     let now = shared.clock.now();
     let mut judged = judge(shared, firings, now).await;
     count(shared, tx, &mut judged, now).await?;
+    let mut fired = vec![Fired::Armed; firings.len()];
     let (mut decisions, mut noes) = (Vec::new(), Vec::new());
-    let (mut arms, mut candidates) = (Vec::new(), Vec::new());
-    for j in judged {
+    let (mut arms, mut candidates, mut starting) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, j) in judged.into_iter().enumerate() {
         tell(&j);
-        noes.extend(why::gate_said_no(&j.firing, &j.verdict, &j.base, now));
+        if let Some(no) = why::gate_said_no(&j.firing, &j.verdict, &j.base, now) {
+            fired[at] = Fired::Blocked(no.gate().unwrap_or_default());
+            noes.push(no);
+        }
         let automation = &j.firing.automation;
         let trigger = &automation.program.triggers[j.firing.trigger];
         match decide::outcome(&j.verdict, trigger) {
@@ -133,6 +153,7 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Resu
                 let cooldown = cooldown(shared, automation, trigger, &j.base, now);
                 let key = j.key();
                 candidates.push(Candidate::of(j.firing, key, j.payload, j.base, cooldown));
+                starting.push(at);
             }
             Outcome::Record(decision) => decisions.push((j.key(), decision)),
             Outcome::OwnNo => dwell::own_gate_said_no(shared, tx, &j.firing).await?,
@@ -145,9 +166,12 @@ pub async fn fire(shared: &Arc<Shared>, tx: &mut Tx, firings: &[Firing]) -> Resu
         dwell::arm(shared, tx, now, arms).await?;
     }
     if !candidates.is_empty() {
-        start(shared, tx, candidates).await?;
+        let answers = start(shared, tx, candidates).await?;
+        for (at, answer) in starting.into_iter().zip(answers) {
+            fired[at] = Fired::Start(answer);
+        }
     }
-    Ok(())
+    Ok(fired)
 }
 
 /// The trigger's `cooldown`; one that gives no valid duration does not hold anything back.

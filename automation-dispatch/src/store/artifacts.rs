@@ -2,7 +2,7 @@
 
 use crate::{commit::RunHead, shared::Shared, walk::tree::Walk};
 use automation_core::{ArtifactId, RunId, StepId};
-use plugin_api::{Db, Doc, Ts, db::DbError};
+use plugin_api::{Db, Doc, Text, Ts, db::DbError};
 use serde_json::Value;
 
 plugin_api::row! {
@@ -65,7 +65,7 @@ pub async fn newest_open(
         Some(key) => {
             db.sql(NEWEST_OPEN)
                 .bind(head.automation_id)
-                .bind(key.clone())
+                .bind(Text::new(key.as_str()))
                 .bind(artifact_type.to_owned())
                 .optional()
                 .await?

@@ -3,7 +3,7 @@
 use super::artifacts::ArtifactRecord;
 use crate::engine::Engine;
 use automation_core::{ArtifactId, AutomationId, RunId, StepId};
-use plugin_api::{Conn, Db, Doc, Id, Ts, db::DbError};
+use plugin_api::{Conn, Db, Doc, Id, Text, Ts, db::DbError};
 
 plugin_api::row! {
     /// A run (`dispatch §3.2`).
@@ -148,8 +148,8 @@ pub async fn list(
     db.sql(LIST)
         .bind(filter.automation_id)
         .texts(&filter.statuses)
-        .bind(filter.trigger_id.clone())
-        .bind(filter.context_key.clone())
+        .bind(filter.trigger_id.clone().map(Text::new))
+        .bind(filter.context_key.clone().map(Text::new))
         .bind(filter.started_after)
         .bind(filter.started_before)
         .bind(after.map(|a| a.0))

@@ -144,6 +144,11 @@ impl Entry {
         Self::named(named, Ts::from_millis(0), ruling)
     }
 
+    /// The gate that decided, by its name in the ring.
+    pub(crate) fn gate(&self) -> Option<&'static str> {
+        self.ruling.gate()
+    }
+
     /// The automation it is about.
     pub fn automation(&self) -> AutomationId {
         self.subject.automation()

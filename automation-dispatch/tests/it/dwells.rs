@@ -112,7 +112,7 @@ both_engines! {
         let store = w.engine.automations();
         let change = AutomationChange { status: Some(Status::Disabled), ..Default::default() };
         store.update(disabled, None, change, &Actor::system()).await.unwrap();
-        store.delete(deleted, None).await.unwrap();
+        w.engine.delete(deleted, None).await.unwrap();
         edit(&w, edited, &DOWN_FOR_30_MIN.replace("minutes: 30", "minutes: 31")).await;
         assert_eq!(w.engine.timers(edited).await.unwrap().len(), 1, "it is judged at its end");
         w.clock.advance(Duration::from_secs(30 * 60));

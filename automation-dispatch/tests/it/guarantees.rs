@@ -176,13 +176,32 @@ both_engines! {
         let a = w.automation("triggers: [{event: world.pinged}]\nactions: [{action: world.call, config: {name: one, hangs: true}}, {action: world.call, config: {name: two}}]").await;
         w.ping(Some("k"), 1).await;
         w.until_calls(&["one"]).await;
-        w.engine.automations().delete(a, None).await.unwrap();
+        w.engine.delete(a, None).await.unwrap();
         assert_eq!(w.count(&db, STATES).await, 0);
         w.open_gate();
         assert!(stays(async || w.calls() == ["one"]).await, "no further action");
         assert!(w.runs(a).await.is_empty());
         assert_eq!(w.count(&db, LOCKS).await, 0);
         eventually(async || w.engine.load().0 == 0, "the driver leaves").await;
+        w.node.shutdown().await;
+    }
+
+    async fn dispatch_3_12_automations_are_deleted_while_their_runs_commit(db: TestDb) {
+        let w = World::new(&db).await;
+        let text = "triggers: [{event: world.pinged}]\nactions: [{repeat: {count: 500, sequence: [{action: world.call, config: {name: again}}]}}]";
+        let mut automations = Vec::new();
+        for _ in 0..12 {
+            automations.push(w.automation(text).await);
+        }
+        w.ping(Some("k"), 1).await;
+        eventually(async || w.calls().len() > 100, "they walk").await;
+        let deletions = automations.iter().map(|a| w.engine.delete(*a, None));
+        let done = w.node.run(futures::future::join_all(deletions)).await;
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+        eventually(async || w.engine.load().0 == 0, "the drivers leave").await;
+        assert_eq!(w.count(&db, STATES).await, 0);
+        let deadlocks = w.node.logs().lines().iter().filter(|l| l.to_string().contains("deadlock")).count();
+        assert_eq!(deadlocks, 0, "nobody waits in a circle");
         w.node.shutdown().await;
     }
 

@@ -1,9 +1,9 @@
 //! Concurrency, redelivery, isolation, cancellation, editing.
 
 use crate::world::{DWELLS, LOCKS, STATES, World};
-use automation_core::store::{AutomationChange, Source};
-use automation_dispatch::{AutomationPlugin, Limits};
-use plugin_api::{Actor, fail::Action};
+use automation_core::store::{AutomationChange, Source, Status};
+use automation_dispatch::{AutomationPlugin, Limits, ManualFiring};
+use plugin_api::{Actor, Clock, fail::Action};
 use std::time::Duration;
 use test_kit::{TestDb, VirtualClock, advance_until, both_engines, eventually, stays};
 
@@ -124,6 +124,38 @@ both_engines! {
         w.manual(a).await;
         w.manual(a).await;
         eventually(async || w.runs(a).await.iter().filter(|r| r.status == "waiting").count() == 2, "both wait").await;
+        w.node.shutdown().await;
+    }
+
+    async fn api_5_1_a_trigger_fired_by_hand_passes_its_gates_or_names_the_one_that_holds_it_back(db: TestDb) {
+        let w = World::new(&db).await;
+        let step = "actions: [{delay: {seconds: 60}}]";
+        let blocked = |gate: &'static str| Err(gate);
+        for (text, answers) in [
+            ("triggers: [{event: world.pinged, filter: 'trigger.payload.n > 1'}]", vec![blocked("filter")]),
+            ("triggers: [{event: world.pinged}]\nconditions: ['false']", vec![blocked("conditions")]),
+            ("triggers: [{event: world.pinged, window: {count: 2, minutes: 5}}]\nmode: single", vec![blocked("window"), Ok("run"), blocked("concurrency")]),
+            ("triggers: [{event: world.pinged, cooldown: {minutes: 5}}]\nmode: parallel\nmax_runs: 9", vec![Ok("run"), blocked("cooldown")]),
+            ("triggers: [{event: world.pinged}]\nmode: queued\nmax_runs: 1", vec![Ok("run"), Ok("queued"), blocked("concurrency")]),
+            ("triggers: [{event: world.pinged, for: {seconds: 5}}]", vec![Ok("dwell"), Ok("dwell")]),
+        ] {
+            let a = w.automation(&format!("{text}\n{step}")).await;
+            for (n, answer) in answers.into_iter().enumerate() {
+                assert_eq!(w.fire(a).await.map(|f| match f {
+                    ManualFiring::Run(_) => "run",
+                    ManualFiring::Queued(_) => "queued",
+                    ManualFiring::Dwell(at) => {
+                        assert_eq!(at, w.clock.now().plus_millis(5000), "the second finds the dwell of the first");
+                        "dwell"
+                    }
+                }), answer, "{text} {n}");
+            }
+        }
+        let a = w.automation(&format!("triggers: [{{event: world.pinged}}]\n{step}")).await;
+        let off = AutomationChange { status: Some(Status::Disabled), ..Default::default() };
+        w.engine.automations().update(a, None, off, &Actor::system()).await.unwrap();
+        assert_eq!(w.fire(a).await, Err("enabled"));
+        assert!(w.runs(a).await.is_empty());
         w.node.shutdown().await;
     }
 

@@ -232,7 +232,7 @@ both_engines! {
             w.clock.advance(Duration::from_secs(3600));
             w.engine.sweep().await;
             assert_eq!(looks(&w) > 0, looked_at, "{recheck_ms}");
-            w.engine.automations().delete(a, None).await.unwrap();
+            w.engine.delete(a, None).await.unwrap();
             w.node.shutdown().await;
         }
     }

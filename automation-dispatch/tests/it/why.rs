@@ -381,7 +381,7 @@ both_engines! {
         w.ping(Some("x"), 1).await;
         after(&w, gone, 1).await;
         w.ping(Some("y"), 2).await;
-        w.engine.automations().delete(gone, None).await.unwrap();
+        w.engine.delete(gone, None).await.unwrap();
         let told = after(&w, stays, 2).await;
         assert_eq!(told.len(), 2);
         assert_eq!(w.count(&db, COUNT).await, 2, "nothing of the deleted one, not even what was still to be written");

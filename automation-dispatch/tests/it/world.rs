@@ -9,7 +9,7 @@ use automation_core::{
     store::{NewAutomation, Source},
 };
 use automation_dispatch::{
-    AutomationPlugin, ENGINE, Engine, ManualRun,
+    AutomationPlugin, ENGINE, Engine, ManualFiring, ManualRun, ManualRunError,
     store::runs::{RunFilter, RunRecord, StepRecord},
 };
 use automation_entity::{
@@ -554,21 +554,31 @@ impl World {
 
     /// Starts a run by hand.
     pub async fn manual(&self, automation: AutomationId) -> RunId {
-        let request = ManualRun {
-            automation_id: automation,
-            trigger_id: None,
-            payload: json!({"thing": "t", "n": 1}),
-            validate_payload: false,
-            actor: Actor::system(),
-        };
-        self.node
-            .run(self.engine.manual_run(request))
-            .await
-            .expect("a run starts")
+        let run = self.engine.manual_run(by_hand(automation));
+        self.node.run(run).await.expect("a run starts")
+    }
+
+    /// Fires the first trigger by hand; answers the gate that holds it back.
+    pub async fn fire(&self, automation: AutomationId) -> Result<ManualFiring, &'static str> {
+        let firing = self.engine.manual_firing(by_hand(automation));
+        self.node.run(firing).await.map_err(|e| match e {
+            ManualRunError::Blocked { gate } => gate,
+            other => panic!("{other}"),
+        })
     }
 
     /// Rows of a framework table.
     pub async fn count(&self, db: &TestDb, sql: plugin_api::db::Sql) -> i64 {
         db.db().sql(sql).one().await.expect("a count")
+    }
+}
+
+fn by_hand(automation_id: AutomationId) -> ManualRun {
+    ManualRun {
+        automation_id,
+        trigger_id: None,
+        payload: json!({"thing": "t", "n": 1}),
+        validate_payload: false,
+        actor: Actor::system(),
     }
 }
