@@ -171,31 +171,6 @@ impl Client {
             .await?
             .ok()
     }
-    /// `GET` of a text in a media type.
-    pub async fn text(&self, path: &str, media_type: &str) -> anyhow::Result<String> {
-        let request = self
-            .http
-            .get(format!("{}{path}", self.base))
-            .bearer_auth(&self.token)
-            .header("accept", media_type);
-        let response = request
-            .send()
-            .await
-            .map_err(|e| anyhow!("the request failed: {}", e.without_url()))?;
-        let status = response.status();
-        let text = response
-            .text()
-            .await
-            .context("the answer could not be read")?;
-        if status.is_success() {
-            return Ok(text);
-        }
-        Err(Refused {
-            status,
-            problem: serde_json::from_str(&text).unwrap_or(Value::Null),
-        }
-        .into())
-    }
     /// `/readyz`: ready or not, and the probes.
     pub async fn readiness(&self) -> anyhow::Result<(bool, Value)> {
         let url = format!("{}/readyz", self.base.trim_end_matches("/api/v1"));

@@ -152,34 +152,39 @@ pub struct EvalArgs {
     /// Missing references are errors.
     #[arg(long)]
     pub strict: bool,
-    /// Read one JSON request a line on standard input and answer one line each.
+    /// Read one JSON request a line on standard input and answer each with a line.
+    ///
+    /// A request is {"id": …, "mode": …, "source": …} and may have "scope", "now" and "strict". An answer has
+    /// the request's "id", which may be any JSON value (null when the request could not be read), and one of
+    /// "result", "undefined" and "error". The exit code is 0 whatever the answers are: look for "error".
     #[arg(long)]
     pub jsonl: bool,
 }
 
-/// How a command finds the server.
+/// How a command finds the server. Its flags may stand before a subcommand and after it.
 #[derive(Debug, Args, Clone)]
 pub struct RemoteArgs {
     /// The server's address [default: where the configuration file says it listens, else
     /// http://127.0.0.1:8080].
-    #[arg(long, env = "SIGNALBOX_SERVER", value_name = "URL")]
+    #[arg(long, global = true, env = "SIGNALBOX_SERVER", value_name = "URL")]
     pub server: Option<String>,
     /// API token; by default the administrator token in the data folder.
     #[arg(
         long,
+        global = true,
         env = "SIGNALBOX_TOKEN",
         hide_env_values = true,
         value_name = "TOKEN"
     )]
     pub token: Option<String>,
     /// The data folder with the administrator token [default: ./signalbox-data].
-    #[arg(long, env = "SIGNALBOX_DATA_DIR", value_name = "DIR")]
+    #[arg(long, global = true, env = "SIGNALBOX_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// The server's configuration file, for its address and data folder.
-    #[arg(long, env = "SIGNALBOX_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "SIGNALBOX_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON as the API answers it.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 
@@ -211,29 +216,29 @@ pub struct AutomationsArgs {
 /// What to do with automations.
 #[derive(Debug, Subcommand)]
 pub enum AutomationsAction {
-    /// Show one as YAML.
+    /// Show one as a document, as `apply` takes it.
     Show {
-        /// Id or name.
+        /// Id, name or name of its document.
         automation: String,
     },
     /// Let it fire.
     Enable {
-        /// Id or name.
+        /// Id, name or name of its document.
         automation: String,
     },
     /// Stop it from firing; runs in progress go on.
     Disable {
-        /// Id or name.
+        /// Id, name or name of its document.
         automation: String,
     },
     /// Delete it with its runs.
     Delete {
-        /// Id or name.
+        /// Id, name or name of its document.
         automation: String,
     },
     /// Start a run by hand.
     Run {
-        /// Id or name.
+        /// Id, name or name of its document.
         automation: String,
         /// Effective trigger id; the first trigger by default.
         #[arg(long)]
@@ -241,6 +246,10 @@ pub enum AutomationsAction {
         /// Payload as JSON.
         #[arg(long, default_value = "{}")]
         payload: String,
+        /// Ask the gates first, as for any other occurrence: `enabled`, filter, window, `for`, conditions,
+        /// mode.
+        #[arg(long)]
+        gates: bool,
     },
 }
 
@@ -253,7 +262,7 @@ pub struct RunsArgs {
     /// Only runs with this status.
     #[arg(long)]
     pub status: Option<String>,
-    /// Only runs of this automation (id or name).
+    /// Only runs of this automation (id, name or name of its document).
     #[arg(long)]
     pub automation: Option<String>,
     /// How many, 1 to 200.
@@ -285,7 +294,7 @@ pub enum RunsAction {
 /// `why`.
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// Id or name.
+    /// Id, name or name of its document.
     pub automation: String,
     /// Only what concerns this context key, such as a system.
     #[arg(long, value_name = "KEY")]

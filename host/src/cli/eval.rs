@@ -87,8 +87,7 @@ fn lines(filters: &Filters) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(answer) = answer_bytes(&line, filters) {
-            serde_json::to_writer(&mut out, &answer)?;
-            out.write_all(b"\n")?;
+            writeln!(out, "{answer}")?;
             out.flush()?;
         }
     }

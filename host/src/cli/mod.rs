@@ -17,7 +17,11 @@ mod why;
 
 pub use args::{Cli, Command, DemoArgs, RemoteArgs, SettingsArgs};
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
+
+/// Exit code when the output was closed before its end: that of a program which the signal of a closed
+/// pipe has ended.
+pub const OUTPUT_CLOSED: u8 = 141;
 
 /// Runs a command; anything that fails ends in one message on standard error and a non-zero code.
 pub async fn run(cli: Cli) -> ExitCode {
@@ -37,11 +41,18 @@ pub async fn run(cli: Cli) -> ExitCode {
     };
     match result {
         Ok(code) => code,
+        Err(e) if is_closed_output(&e) => OUTPUT_CLOSED.into(),
         Err(e) => {
             eprintln!("error: {}", chain(&e));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Of output that is written without `println!`.
+fn is_closed_output(e: &anyhow::Error) -> bool {
+    e.downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// An error with its causes, each said once.

@@ -31,8 +31,15 @@ pub async fn run(args: WhyArgs) -> anyhow::Result<ExitCode> {
     path = with(path, "context_key", &args.context);
     path = with(path, "verdict", &args.verdict);
     path = with(path, "since", &since.map(Ts::to_text));
+    let decisions = client.get(&path).await?;
+    let ring = match decisions["items"][0].is_null() {
+        true => client.all(&format!("/automations/{id}/decisions")).await?,
+        false => Vec::new(),
+    };
     let about = About {
-        decisions: client.get(&path).await?,
+        now,
+        decisions,
+        ring,
         automation: client.get(&format!("/automations/{id}")).await?,
         timers: client.all(&format!("/automations/{id}/timers")).await?,
         waiting: client.get(&format!("{runs}&status=waiting")).await?["items"].clone(),
@@ -101,8 +108,11 @@ fn items(v: &Value) -> impl DoubleEndedIterator<Item = &Value> {
 
 /// What the server says about one automation.
 struct About {
+    now: Ts,
     automation: Value,
     decisions: Value,
+    /// Every decision that is kept, newest first, when none of them is what was asked for.
+    ring: Vec<Value>,
     timers: Vec<Value>,
     waiting: Value,
     runs: Value,
@@ -111,7 +121,8 @@ struct About {
 impl About {
     fn json(&self) -> Value {
         json!({
-            "automation": self.automation, "decisions": self.decisions["items"], "timers": self.timers,
+            "automation": self.automation, "decisions": self.decisions["items"],
+            "kept": self.decisions["kept"], "timers": self.timers,
             "waiting_runs": self.waiting, "last_run": self.runs[0],
         })
     }
@@ -169,7 +180,13 @@ impl About {
             ));
         }
         for t in &self.timers {
-            if context.is_none_or(|c| text(t, "context_key") == c) {
+            if text(t, "kind") == "tick" {
+                lines.push(format!(
+                    "  next     {} at {}",
+                    text(t, "trigger_id"),
+                    print::time(&t["fire_at"])
+                ));
+            } else if context.is_none_or(|c| text(t, "context_key") == c) {
                 lines.push(format!(
                     "  armed    {}{}: starts a run at {} if it holds until then",
                     text(t, "trigger_id"),
@@ -197,28 +214,54 @@ impl About {
         lines
     }
 
-    /// Why there is nothing to tell.
+    /// Why there is nothing to tell. That nothing has happened is said only where nothing can have been
+    /// forgotten.
     fn silence(&self, context: Option<&str>, verdict: Option<&str>, since: Option<Ts>) -> String {
         let kept = &self.decisions["kept"];
-        if kept["per_automation"] == 0 {
+        let most = kept["per_automation"].as_u64().unwrap_or(200);
+        if most == 0 {
             return "The server does not record decisions (retention.decisions_per_automation is 0)."
                 .to_owned();
         }
-        let created = Ts::parse(text(&self.automation, "created_at"));
-        let from = match (since, created) {
-            (Some(s), Some(c)) if c > s => format!("{}, when it was created", when(c)),
-            (Some(s), _) => when(s),
-            (None, Some(c)) => format!("{}, when it was created", when(c)),
-            (None, None) => "it was created".to_owned(),
-        };
         let days = kept["days"].as_u64().unwrap_or(30);
-        let subject = match (verdict, context) {
-            (Some(v), Some(c)) => format!("Nothing was decided as {v} about {c}"),
-            (Some(v), None) => format!("Nothing was decided as {v}"),
-            (None, Some(c)) => format!("No event of its triggers has arrived for {c}"),
-            (None, None) => "No event of its triggers has arrived".to_owned(),
+        let created = Ts::parse(text(&self.automation, "created_at"));
+        let horizon = self.now.plus_millis(-(days as i64) * 86_400_000);
+        let from = [since, created]
+            .into_iter()
+            .flatten()
+            .fold(horizon, Ts::max);
+        let about = context.map_or(String::new(), |c| format!(" for {c}"));
+        let decision = match verdict {
+            Some(v) => format!("No decision {v}{about}"),
+            None => format!("No decision{about}"),
         };
-        format!("{subject} since {from}. Decisions are kept for {days} days.")
+        let oldest = self.ring.last().and_then(|d| Ts::parse(text(d, "at")));
+        if let Some(oldest) = oldest.filter(|at| self.ring.len() as u64 >= most && *at > from) {
+            return format!(
+                "{decision} is kept. The newest {most} decisions of an automation are kept, whatever they are about; the oldest of this one is of {}, and what was decided before is forgotten.",
+                when(oldest)
+            );
+        }
+        let started = items(&self.runs).next().map(|r| &r["started_at"]);
+        let started = started.and_then(|at| Ts::parse(at.as_str()?));
+        if let Some(started) = started.filter(|at| verdict.is_none() && *at >= from) {
+            return format!(
+                "{decision} is kept, although a run was started at {}: what led to it is not written yet, or was lost.",
+                when(started)
+            );
+        }
+        let nothing = match verdict {
+            Some(v) => format!("Nothing was decided as {v}{about}"),
+            None => format!("No event of its triggers has arrived{about}"),
+        };
+        let created = match created == Some(from) {
+            true => ", when it was created",
+            false => "",
+        };
+        format!(
+            "{nothing} since {}{created}. Decisions are kept for {days} days.",
+            when(from)
+        )
     }
 }
 
@@ -264,6 +307,8 @@ mod tests {
 
     fn about_one(status: &str, decisions: Value) -> About {
         About {
+            now: Ts::parse("2026-01-20T12:00:00Z").unwrap(),
+            ring: Vec::new(),
             automation: json!({
                 "name": "page me", "status": status, "health": "ok", "created_at": "2026-01-10T08:00:00.000Z",
                 "definition": {"triggers": [{"id": "down", "event": "healthcheck.system_unhealthy"}, {"event": "automation.cron"}]},
@@ -302,6 +347,37 @@ mod tests {
     }
 
     #[test]
+    fn silence_about_what_may_be_forgotten_does_not_say_that_nothing_came() {
+        let told = |one: &About, since| one.tell(Some("payments"), None, since).pop().unwrap();
+        let mut one = about_one("enabled", json!([]));
+        one.ring = vec![
+            json!({"at": "2026-01-19T12:00:00.000Z", "context_key": "search"}),
+            json!({"at": "2026-01-18T12:00:00.000Z", "context_key": "search"}),
+        ];
+        let nothing = "No event of its triggers has arrived for payments since 2026-01-";
+        assert!(told(&one, None).starts_with(nothing));
+        one.decisions["kept"]["per_automation"] = json!(2);
+        assert_eq!(
+            told(&one, None),
+            "No decision for payments is kept. The newest 2 decisions of an automation are kept, whatever they are about; the oldest of this one is of 2026-01-18 12:00:00, and what was decided before is forgotten."
+        );
+        // Nothing of this time can have been forgotten.
+        let since = Ts::parse("2026-01-19T00:00:00Z");
+        assert!(told(&one, since).starts_with(nothing));
+        one.runs =
+            json!([{"id": "r1", "status": "success", "started_at": "2026-01-19T06:00:00.000Z"}]);
+        assert!(told(&one, since).starts_with(
+            "No decision for payments is kept, although a run was started at 2026-01-19 06:00:00"
+        ));
+        // An automation that is older than what is kept.
+        one = about_one("enabled", json!([]));
+        one.now = Ts::parse("2026-03-20T12:00:00Z").unwrap();
+        assert!(
+            told(&one, None).contains("arrived for payments since 2026-02-18 12:00:00. Decisions")
+        );
+    }
+
+    #[test]
     fn decisions_come_newest_last_with_their_facts() {
         let decisions = json!([
             {"at": "2026-01-15T12:00:02.000Z", "verdict": "started", "trigger_id": "down", "run_id": "r1", "text": "Every gate was passed and a run was started.", "detail": {}},
@@ -311,13 +387,15 @@ mod tests {
         let mut one = about_one("enabled", decisions);
         one.runs = json!([{"id": "r1", "status": "failed", "error_message": "boom", "context_key": "payments", "started_at": "2026-01-15T12:00:02.000Z"}]);
         one.timers = vec![
-            json!({"trigger_id": "down", "context_key": "search", "fire_at": "2026-01-15T12:30:00.000Z"}),
+            json!({"kind": "dwell", "trigger_id": "down", "context_key": "search", "fire_at": "2026-01-15T12:30:00.000Z"}),
+            json!({"kind": "tick", "trigger_id": "automation_cron", "fire_at": "2026-01-15T13:00:00.000Z"}),
         ];
         let lines = one.tell(None, None, None);
         assert_eq!(
             lines[1..],
             [
                 "  armed    down for search: starts a run at 2026-01-15 12:30:00 if it holds until then",
+                "  next     automation_cron at 2026-01-15 13:00:00",
                 "  last     run r1 for payments, 2026-01-15 12:00:02, failed (boom)",
                 "",
                 "2026-01-15 12:00:01  filter_false at filter, trigger down for payments",

@@ -112,6 +112,7 @@ async fn one(args: &DemoArgs, data_dir: PathBuf, clock: &dyn Clock) -> anyhow::R
         lease_seconds: DEFAULT_LEASE_SECONDS,
         recheck_seconds: DEFAULT_RECHECK_SECONDS,
         retention: RetentionSettings::default(),
+        healthcheck: Default::default(),
         guest: args.database_url.is_some(),
     };
     server::logging(&settings)?;

@@ -3,7 +3,8 @@
 
 use crate::support::{Server, binary};
 use serde_json::{Value, json};
-use std::{fs, path::Path, process::Output};
+use std::{fs, path::Path, process::Output, time::Duration};
+use test_kit::eventually_within;
 
 /// A server with a folder of documents.
 struct World {
@@ -31,6 +32,20 @@ impl World {
             .arg(path)
             .output()
             .expect("the binary runs")
+    }
+
+    /// A command about the server, whose flags come last, after a subcommand too.
+    fn tell(&self, args: &[&str]) -> String {
+        let out = binary()
+            .args(args)
+            .arg("--server")
+            .arg(format!("http://{}", self.server.address))
+            .arg("--data-dir")
+            .arg(self.dir.path().join("data"))
+            .output()
+            .expect("the binary runs");
+        assert!(out.status.success(), "{args:?}: {}", said(&out));
+        said(&out)
     }
 
     /// Applies and answers what was said; must succeed.
@@ -365,4 +380,57 @@ async fn applying_twice_changes_nothing_and_what_is_left_out_goes_back_to_its_de
         json!(2)
     );
     assert!(w.applied(&path).contains("Nothing to change."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cli_shows_an_automation_as_a_document_and_takes_the_name_of_it() {
+    let w = World::start().await;
+    let spec = "{ description: Waits., mode: queued, triggers: [{ event: automation.interval, config: { intervalSeconds: 3600 } }], actions: [{ id: hold, wait_for_trigger: { event: incident.resolved, context_key: i-1, timeout_seconds: 600 } }] }";
+    let metadata = "name: patient, title: \"A patient one: it waits\", labels: { group: Ops }";
+    let path = w.file("a.yaml", &document("Automation", metadata, spec));
+    w.applied(&path);
+    let shown = |w: &World| {
+        let text = w.tell(&["automations", "show", "patient"]);
+        let path = w.file("shown.yaml", &text);
+        let out = validate(&path);
+        assert!(out.status.success(), "{}\n{text}", said(&out));
+        assert!(
+            w.applied(&path).contains("Nothing to change."),
+            "applying what is shown changes nothing:\n{text}"
+        );
+        text
+    };
+    let switched_off = "enabled: \"false\"";
+    assert!(!shown(&w).contains(switched_off));
+
+    let payload = r#"{"firedAt": "2026-01-15T12:00:00.000Z"}"#;
+    let started = w.tell(&["automations", "run", "patient", "--payload", payload]);
+    let run = started
+        .trim()
+        .trim_start_matches("Started run ")
+        .trim_end_matches('.')
+        .to_owned();
+    let waits = "waits for incident.resolved for i-1, until 20";
+    let show = || w.tell(&["runs", "show", &run]);
+    eventually_within(
+        Duration::from_secs(20),
+        async || show().contains(waits),
+        "the run tells what it waits for",
+    )
+    .await;
+    assert!(show().contains("of A patient one: it waits (automation "));
+    assert!(w.tell(&["runs", "--automation", "patient"]).contains(&run));
+    let cancel = || w.tell(&["runs", "cancel", &run, "--reason", "enough"]);
+    assert!(cancel().contains(" is cancelled."));
+    assert!(cancel().contains(" had already ended: cancelled."));
+    assert!(show().contains("cancelled_by_operator: enough"));
+
+    w.tell(&["automations", "disable", "patient"]);
+    assert!(shown(&w).contains(switched_off));
+    let list = w.tell(&["automations", "--json"]);
+    let list: Value = serde_json::from_str(&list).expect("JSON");
+    assert_eq!(list["items"][0]["managed_by"], json!("apply:patient"));
+    assert!(w.tell(&["why", "patient"]).contains("is disabled"));
+    w.tell(&["automations", "delete", "patient"]);
+    assert_eq!(w.stored().await, Vec::<String>::new());
 }
