@@ -10,6 +10,7 @@ use crate::{
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use plugin_api::{Clock, clock::timeout, masking::MaskSet};
 use schemars::JsonSchema;
+use script_runner::Places;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -119,12 +120,20 @@ struct Course {
     errors: Vec<String>,
 }
 
-/// Executes a plan. Never fails: whatever goes wrong is an unhealthy outcome.
+/// Waits until a run of a plan may begin: no part of the run, and of its limit.
+pub async fn admit(strategies: &Strategies, plan: &CheckPlan) -> Option<Arc<Places>> {
+    let strategy = strategies.get(&plan.strategy_id)?;
+    strategy.strategy.admit(plan.collectors.len()).await
+}
+
+/// Executes a plan that was admitted with `places`. Never fails: whatever goes wrong is an unhealthy
+/// outcome.
 pub async fn execute(
     strategies: &Strategies,
     secrets: &SecretSource,
     clock: &Arc<dyn Clock>,
     plan: &CheckPlan,
+    places: Option<Arc<Places>>,
 ) -> Outcome {
     let started = clock.monotonic();
     let mut mask = Arc::new(MaskSet::empty());
@@ -134,7 +143,8 @@ pub async fn execute(
             .errors
             .push(format!("unknown strategy {}", plan.strategy_id)),
         Some(strategy) => {
-            follow(strategy, secrets, clock, plan, &mut mask, &mut course).await;
+            let at = (clock, places.as_ref());
+            follow(strategy, secrets, at, plan, &mut mask, &mut course).await;
         }
     }
     let took = clock.monotonic().saturating_sub(started);
@@ -144,7 +154,7 @@ pub async fn execute(
 async fn follow(
     strategy: &Known,
     secrets: &SecretSource,
-    clock: &Arc<dyn Clock>,
+    (clock, places): (&Arc<dyn Clock>, Option<&Arc<Places>>),
     plan: &CheckPlan,
     mask: &mut Arc<MaskSet>,
     course: &mut Course,
@@ -185,7 +195,13 @@ async fn follow(
             .enumerate()
             .map(|(index, entry)| {
                 let unusable = plan.unusable.get(&entry.id);
-                let one = measure(strategy, session.as_ref(), clock, (entry, unusable), mask);
+                let one = measure(
+                    strategy,
+                    session.as_ref(),
+                    (clock, places),
+                    (entry, unusable),
+                    mask,
+                );
                 async move { (index, one.await) }
             })
             .collect();
@@ -229,7 +245,7 @@ struct Entry {
 async fn measure(
     strategy: &Known,
     session: &dyn Session,
-    clock: &Arc<dyn Clock>,
+    (clock, places): (&Arc<dyn Clock>, Option<&Arc<Places>>),
     (entry, unusable): (&CollectorEntry, Option<&String>),
     mask: &Arc<MaskSet>,
 ) -> Entry {
@@ -242,6 +258,7 @@ async fn measure(
                 clock: clock.clone(),
                 mask: mask.clone(),
                 asserted: entry.assertions.iter().map(|a| a.field.clone()).collect(),
+                places: places.cloned(),
             };
             AssertUnwindSafe(session.collect(def.id, &entry.config, &cx))
                 .catch_unwind()

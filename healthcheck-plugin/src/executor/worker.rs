@@ -3,7 +3,7 @@
 use super::{
     SecretSource,
     record::{Names, Recorded, Recorder},
-    run::{Outcome, execute},
+    run::{Outcome, admit, execute},
     schedule::Tick,
 };
 use crate::{
@@ -98,6 +98,14 @@ impl Worker {
         if joined.configuration.paused || !joined.local {
             return Ok(());
         }
+        let stored = joined.configuration.plan().map_err(|e| e.to_string());
+        let plan = stored.and_then(|plan| plan.migrated(&self.strategies));
+        // Before the claim, which would expire meanwhile, and before the tick is called late: ticks that
+        // wait for longer than their interval must not pile up.
+        let places = match &plan {
+            Ok(plan) => admit(&self.strategies, plan).await,
+            Err(_) => None,
+        };
         let late_ms = self.clock.now().millis() - job.due_at.millis();
         if !tick.extra && late_ms >= joined.configuration.interval_seconds * 1000 {
             self.counters.missed.fetch_add(1, Relaxed);
@@ -108,8 +116,6 @@ impl Worker {
             configuration_id: tick.configuration_id,
             owner: Id(self.clock.new_uuid()),
         };
-        let stored = joined.configuration.plan().map_err(|e| e.to_string());
-        let plan = stored.and_then(|plan| plan.migrated(&self.strategies));
         let limit = plan.as_ref().map_or(0, |p| p.timeout_ms());
         let lease_ms = i64::try_from(limit).unwrap_or(i64::MAX / 2) + GRACE_MS;
         let now = self.clock.now();
@@ -124,7 +130,7 @@ impl Worker {
         let outcome = match plan {
             Ok(plan) => {
                 let secrets = SecretSource::new(self.services.clone());
-                execute(&self.strategies, &secrets, &self.clock, &plan).await
+                execute(&self.strategies, &secrets, &self.clock, &plan, places).await
             }
             Err(error) => Outcome::internal(format!("the stored check cannot be read: {error}")),
         };

@@ -16,6 +16,7 @@ pub use tcp::Tcp;
 
 use crate::assertions::Field;
 use plugin_api::{Clock, config::ConfigSchema, masking::MaskSet};
+use script_runner::Places;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct CollectCx {
     pub mask: Arc<MaskSet>,
     /// Fields the entry makes assertions on; they switch implicit rules off (`healthcheck §3.3.1`).
     pub asserted: Vec<String>,
+    /// What [`Strategy::admit`] has waited for.
+    pub places: Option<Arc<Places>>,
 }
 
 /// An open connection of one run.
@@ -102,6 +105,11 @@ pub trait Strategy: Send + Sync + 'static {
     fn config(&self) -> ConfigSchema;
     /// Its collectors.
     fn collectors(&self) -> Vec<CollectorDef>;
+    /// Waits until a run with so many collectors may begin; what it holds is given to them. The wait is no
+    /// part of the run, neither of its limit nor of its latency (`scripts §6.7`).
+    async fn admit(&self, _collectors: usize) -> Option<Arc<Places>> {
+        None
+    }
     /// Connects; the error is a sentence for the operator.
     async fn connect(
         &self,

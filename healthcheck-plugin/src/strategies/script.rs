@@ -4,7 +4,7 @@ use super::{CollectCx, Collected, CollectorDef, Session, Strategy, decode, milli
 use crate::assertions::{Field, FieldKind};
 use plugin_api::{Clock, config::ConfigSchema};
 use schemars::JsonSchema;
-use script_runner::{Program, Runner, ScriptSpec, env};
+use script_runner::{Places, Program, Runner, ScriptSpec, env};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -102,12 +102,15 @@ impl Strategy for Script {
             check: check_execute,
         }]
     }
+    async fn admit(&self, collectors: usize) -> Option<Arc<Places>> {
+        Some(Arc::new(self.runner.admit(collectors).await))
+    }
     async fn connect(
         &self,
         _config: &Value,
         _clock: &Arc<dyn Clock>,
     ) -> Result<Arc<dyn Session>, String> {
-        Ok(Arc::new(Programs(self.runner.clone())))
+        Ok(Arc::new(Programs))
     }
 }
 
@@ -133,7 +136,7 @@ fn check_execute(config: &Value) -> Vec<(String, String)> {
     errors
 }
 
-struct Programs(Runner);
+struct Programs;
 
 #[async_trait::async_trait]
 impl Session for Programs {
@@ -158,7 +161,10 @@ impl Session for Programs {
             mask: cx.mask.clone(),
             ..ScriptSpec::new(program, Duration::from_millis(c.timeout))
         };
-        match self.0.run(spec).await {
+        let Some(places) = &cx.places else {
+            return Collected::failed("the run was not admitted");
+        };
+        match places.run(spec).await {
             Ok(o) => {
                 let success = o.exit_code == 0 && !o.timed_out;
                 let error = (!success).then(|| format!("Exit code: {}", o.exit_code));

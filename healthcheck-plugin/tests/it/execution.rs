@@ -5,7 +5,7 @@ use healthcheck_plugin::{
     Status,
     executor::{
         SecretSource,
-        run::{CheckPlan, Outcome, execute},
+        run::{CheckPlan, Outcome, admit, execute},
     },
     strategies::Strategies,
 };
@@ -28,7 +28,8 @@ async fn run_with(plan: &CheckPlan, secrets: &SecretSource, seen: &Arc<Seen>) ->
     strategies.add(Arc::new(Odd(seen.clone())));
     strategies.add(Arc::new(Renamed));
     let plan = plan.clone().migrated(&strategies).expect("a usable config");
-    execute(&strategies, secrets, &clock, &plan).await
+    let places = admit(&strategies, &plan).await;
+    execute(&strategies, secrets, &clock, &plan, places).await
 }
 
 async fn run(plan: &CheckPlan) -> Outcome {

@@ -65,8 +65,8 @@ async fn waited(
     mine: &'static [Migration],
     theirs: &'static [Migration],
 ) -> Result<usize, MigrateError> {
-    let run = async |list, scope: &fail::Scope| {
-        let (db, scope) = (db.reopen().await, scope.clone());
+    let run = |db, list, scope: &fail::Scope| {
+        let scope = scope.clone();
         plugin_api::spawn(async move {
             let owner = Owner::plugin(&plugin_api::PluginId::new(id), list);
             let migrator = Migrator::new(db, VirtualClock::new());
@@ -75,11 +75,11 @@ async fn waited(
     };
     let (first, second) = (fail::Scope::default(), fail::Scope::default());
     first.arm(fail::COMMIT, fail::Action::Hang);
-    let other = run(theirs, &first).await;
+    let other = run(db.reopen().await, theirs, &first);
     let about = async || first.visits(fail::COMMIT) == 1;
     eventually(about, "the other has the lock").await;
     second.arm(fail::COMMITTED, fail::Action::Hang);
-    let waits = run(mine, &second).await;
+    let waits = run(db.reopen().await, mine, &second);
     // Two reads to see how it stands, then the transaction that takes the lock.
     let begins = async || second.visits(fail::DATABASE) >= 3;
     eventually(begins, "it found something to do").await;

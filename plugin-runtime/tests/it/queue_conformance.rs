@@ -365,6 +365,7 @@ every_backend! {
         second.consume("t.q", Consumer::each("t.g", takes_over)).await.unwrap();
         f.queues.enqueue("t.q", vec![job("y")]).await.unwrap();
         record.wait(2).await;
+        eventually(async || second.stats("t.q").await.unwrap().completed == 1, "the second has looked around").await;
         first.unsubscribe().await;
         gate.add_permits(1);
         f.run_to(start.plus_millis(1000)).await;
