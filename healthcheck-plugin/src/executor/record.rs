@@ -21,13 +21,14 @@ use plugin_api::{
     masking::MaskSet, signal::Signals,
 };
 use serde_json::json;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// How often a run is tried to be recorded while others keep its system locked.
 const TRIES: u32 = 4;
-/// How long the claim is held for one try: 30 s each for a connection to say so, the turn in this
-/// process, a connection and the lock, and a little for the writing itself.
-const TRY_MS: i64 = 125_000;
+/// For how long a waiting run says that it still has its claim, and how often it does. A node that dies
+/// meanwhile keeps others from the check no longer than that.
+const HOLD_MS: i64 = 30_000;
+const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// Records outcomes.
 #[derive(Clone)]
@@ -95,12 +96,37 @@ impl Recorder {
         Ok(recorded)
     }
 
-    /// Stores the run as soon as its system is free, within [`TRIES`].
+    /// Stores the run as soon as its system is free, within [`TRIES`]. A claim that expired while its run
+    /// waits would let the next run overtake it, so it is prolonged beside the waiting.
     async fn keep_storing(
         &self,
         claim: &Claim,
         outcome: &Outcome,
     ) -> Result<Recorded, MutateError> {
+        tokio::select! {
+            biased;
+            done = self.try_storing(claim, outcome) => done,
+            never = self.keep_claim(claim) => never,
+        }
+    }
+
+    /// Prolongs the claim for as long as it is held; never ends.
+    async fn keep_claim(&self, claim: &Claim) -> Result<Recorded, MutateError> {
+        loop {
+            self.clock.sleep(SAY_EVERY).await;
+            let held = claims::renew(Conn::Db(&self.db), claim, self.clock.now(), HOLD_MS).await;
+            match held {
+                Ok(true) => {}
+                // It has passed to another run, or the recording gives it back this moment: it will tell.
+                Ok(false) => std::future::pending().await,
+                Err(error) => {
+                    tracing::warn!(%error, system_id = claim.system_id, configuration_id = %claim.configuration_id, "The claim of a run that waits could not be prolonged; it is tried again.");
+                }
+            }
+        }
+    }
+
+    async fn try_storing(&self, claim: &Claim, outcome: &Outcome) -> Result<Recorded, MutateError> {
         for tried in 1..TRIES {
             match self.store(claim, outcome).await {
                 Err(MutateError::Busy { .. }) => tracing::warn!(
@@ -119,8 +145,7 @@ impl Recorder {
             configuration_id: Some(claim.configuration_id),
             is_run: true,
         };
-        // A claim that expired while its run waits would let the next run overtake it.
-        let held = claims::renew(Conn::Db(&self.db), claim, self.clock.now(), TRY_MS).await;
+        let held = claims::renew(Conn::Db(&self.db), claim, self.clock.now(), HOLD_MS).await;
         if !held.map_err(before_write)? {
             return Ok(Recorded::Dropped);
         }
